@@ -1,0 +1,3 @@
+//! stub
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {}

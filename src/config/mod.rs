@@ -1,0 +1,3 @@
+//! From TOML text and environment names to validated settings; every problem at once.
+
+pub mod settings;

@@ -1,0 +1,57 @@
+//! delius-sidecar: the allocation manager's way to Delius.
+//!
+//! The application speaks plain HTTP to loopback; this program carries each request over mutual TLS to NDH, with a
+//! client certificate that it manages. `gateway` is the other end of that mutual TLS where no NDH exists.
+//!
+//! # Life of a request
+//!
+//! 1. `transport::serve` accepts the connection and starts one task for it;
+//! 2. `wire::head` finds the end of the head and reads it, strictly: what could be read in two ways is refused;
+//! 3. `route` normalises the path and finds the route: what matches none never reaches an upstream;
+//! 4. `wire::headers` writes the head for the other side;
+//! 5. `upstream` lends a connection of the identity generation now in use, or dials one;
+//! 6. `proxy` moves the bodies both ways at once and judges the reply's head as strictly;
+//! 7. `telemetry` gets one record, whatever happened; a `Fault` becomes a reply in `wire::reply`.
+//!
+//! # The one rule
+//!
+//! A module imports only from groups listed before its own, below. Not upward, not sideways.
+//! `tests/it/floors.rs` reads `src/` and fails on a wrong import.
+
+// words: plain values
+pub mod clock;
+pub mod fault;
+pub mod secret;
+
+// judgement: pure
+pub mod cert;
+pub mod route;
+pub mod wire;
+
+// input and life
+pub mod config;
+pub mod lifecycle;
+
+// plumbing
+pub mod telemetry;
+pub mod transport;
+
+// supplies
+pub mod identity;
+
+// upstream
+pub mod upstream;
+
+// front doors
+pub mod gateway;
+pub mod observe;
+pub mod proxy;
+
+// wiring
+pub mod app;
+
+// rehearsal
+pub mod rehearsal;
+
+// operator
+pub mod cli;

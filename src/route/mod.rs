@@ -1,0 +1,4 @@
+//! Which route a request takes: pure.
+
+pub mod path;
+pub mod table;

@@ -1,0 +1,1 @@
+//! Bytes that never print and are wiped on drop.
