@@ -1,1 +1,4 @@
 //! One test binary; a file for each behaviour.
+
+mod floors;
+mod imports;
