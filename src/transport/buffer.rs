@@ -98,7 +98,7 @@ impl Buffer {
 
     /// Drops bytes from the front.
     pub fn consume(&mut self, bytes: usize) {
-        self.start = (self.start + bytes).min(self.end);
+        self.start = self.start.saturating_add(bytes).min(self.end);
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         }

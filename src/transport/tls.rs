@@ -52,9 +52,11 @@ fn roots(anchors: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError>
 }
 
 fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    static FROM_1_2: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+    static FROM_1_3: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
     match min {
-        TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-        TlsVersion::V1_3 => &[&rustls::version::TLS13],
+        TlsVersion::V1_2 => FROM_1_2,
+        TlsVersion::V1_3 => FROM_1_3,
     }
 }
 
