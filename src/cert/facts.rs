@@ -14,7 +14,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
-use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
+use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo};
 
 /// What one certificate says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -333,11 +333,6 @@ fn printable(text: &str) -> String {
         }
         out
     })
-}
-
-/// The subject of a trust anchor or certificate as text; for messages.
-pub(super) fn name(name: &X509Name<'_>) -> String {
-    printable(&name.to_string())
 }
 
 /// The parser's reason without the bytes that it could not read.
