@@ -399,7 +399,7 @@ fn check(validity: Validity) -> Result<Validity, IssueError> {
 
 fn parse_serial(text: &str) -> Result<SerialNumber, IssueError> {
     let wrong = || IssueError::Serial(text.escape_debug().to_string());
-    if text.is_empty() || text.len() % 2 != 0 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+    if text.is_empty() || !text.len().is_multiple_of(2) || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Err(wrong());
     }
     let bytes = (0..text.len())
@@ -419,7 +419,7 @@ fn key_to_pem(key: &PrivateKeyDer<'static>) -> String {
 }
 
 /// RFC 7468 textual encoding.
-fn pem(label: &str, der: &[u8]) -> String {
+pub(super) fn pem(label: &str, der: &[u8]) -> String {
     let base64 = STANDARD.encode(der);
     let mut text = format!("-----BEGIN {label}-----\n");
     for at in (0..base64.len()).step_by(64) {
