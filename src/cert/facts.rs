@@ -235,6 +235,24 @@ impl fmt::Display for Key {
     }
 }
 
+/// Seconds since the epoch as people and RFC 3339 write them.
+#[must_use]
+pub fn date(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| format!("second {seconds} since 1970"), |at| at.to_string())
+}
+
+/// A number of seconds in the largest unit that says enough.
+#[must_use]
+pub fn span(seconds: i64) -> String {
+    let (number, unit) = match seconds {
+        ..120 => (seconds, "seconds"),
+        120..7_200 => (seconds / 60, "minutes"),
+        7_200..172_800 => (seconds / 3_600, "hours"),
+        _ => (seconds / 86_400, "days"),
+    };
+    format!("{number} {unit}")
+}
+
 /// The pin of a public key as people write it.
 pub(super) fn spki_text(digest: &[u8; 32]) -> String {
     format!("sha256:{}", STANDARD.encode(digest))

@@ -40,6 +40,10 @@ pub enum LoadError {
         tool = .0.openssl()
     )]
     Der(Part),
+    #[error(
+        "the {0} file is PKCS#12, not PEM; take chain and key out with \"openssl pkcs12 -in FILE -nodes\" into files of mode 0600"
+    )]
+    Pkcs12(Part),
     #[error("the {part} file is damaged PEM: {reason}")]
     DamagedPem { part: Part, reason: String },
     #[error("the {part} file holds no {part}, but: {found}; expected {expected}", expected = .part.expected())]
@@ -274,10 +278,17 @@ fn text(pem: &[u8], part: Part) -> Result<&[u8], LoadError> {
         Err(LoadError::Empty(part))
     } else if lines(pem).any(|line| line.starts_with(b"-----BEGIN ")) {
         Ok(pem)
-    } else if pem.starts_with(&[0x30, 0x80]) || pem.starts_with(&[0x30, 0x81]) || pem.starts_with(&[0x30, 0x82]) {
-        Err(LoadError::Der(part))
     } else {
-        Err(LoadError::NotPem(part))
+        Err(match pem {
+            // A sequence that begins with the number 3 (RFC 7292 section 4), then any other sequence.
+            [0x30, 0x80, 2, 1, 3, ..] | [0x30, 0x81, _, 2, 1, 3, ..] | [0x30, 0x82, _, _, 2, 1, 3, ..] => {
+                LoadError::Pkcs12(part)
+            }
+            [0x30, 0x80..=0x82, ..] => LoadError::Der(part),
+            // An Ed25519 key is short enough for a length of one byte.
+            [0x30, length, ..] if usize::from(*length) + 2 == pem.len() => LoadError::Der(part),
+            _ => LoadError::NotPem(part),
+        })
     }
 }
 
@@ -465,6 +476,30 @@ mod tests {
         let refused = bundle(issued.chain_pem.as_bytes(), &der_of(key)).unwrap_err();
         assert_eq!(refused, LoadError::Der(Part::PrivateKey));
         assert!(refused.to_string().contains("openssl pkey -inform DER"), "{refused}");
+    }
+
+    #[test]
+    fn a_short_der_key_is_recognised_too() {
+        let issued = issued(KeyKind::Ed25519);
+        let refused = bundle(issued.chain_pem.as_bytes(), &der_of(issued.key_pem.expose())).unwrap_err();
+        assert_eq!(refused, LoadError::Der(Part::PrivateKey));
+    }
+
+    #[test]
+    fn pkcs12_is_told_from_other_der() {
+        let (chain, _) = pair();
+        for start in [
+            &[0x30, 0x82, 4, 0, 2, 1, 3][..],
+            &[0x30, 0x81, 200, 2, 1, 3],
+            &[0x30, 0x80, 2, 1, 3],
+        ] {
+            let file = [start, &[0x30; 100]].concat();
+            assert_eq!(bundle(&file, &file).unwrap_err(), LoadError::Pkcs12(Part::Certificate));
+            assert_eq!(
+                bundle(chain.as_bytes(), &file).unwrap_err(),
+                LoadError::Pkcs12(Part::PrivateKey)
+            );
+        }
     }
 
     #[test]

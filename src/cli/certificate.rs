@@ -16,7 +16,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
-use crate::cert::facts::Facts;
+use crate::cert::facts::{Facts, date};
 use crate::cert::issue::{Authority, KeyKind, Purposes, Spec, Validity};
 use crate::cert::load;
 use crate::cert::verify::{self, Purpose};
@@ -307,10 +307,6 @@ fn lasting(now: i64, days: u32) -> Validity {
         not_before: now.saturating_sub(BACKDATE),
         not_after: Validity::days(now, days).not_after,
     }
-}
-
-fn date(seconds: i64) -> String {
-    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |at| at.to_string())
 }
 
 /// Looks before anything is written, so that a refusal leaves no half of a pair behind.
