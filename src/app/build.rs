@@ -9,7 +9,8 @@ use crate::config::settings::{GatewaySettings, Leg, Limits, Route, Scheme, Setti
 use crate::identity::store::{self, Loaded, Refusal};
 use crate::identity::{Generation, Standing};
 use crate::proxy::plan::{Door, InFlight, Lane, Plan, Unmatched};
-use crate::route::table::Table;
+use crate::route::Table;
+use crate::route::table::Conflict;
 use crate::telemetry::metrics::Metrics;
 use crate::transport::dial::Endpoint;
 use crate::upstream::Target;
@@ -85,8 +86,7 @@ impl Registry {
             matches.push((route.methods.clone(), route.template.clone()));
         }
         let table = Table::build(&matches).map_err(|conflicts| {
-            let names: Vec<_> = conflicts.iter().map(ToString::to_string).collect();
-            BuildError::Routes(names.join("; "))
+            BuildError::Routes(in_words(&conflicts, |index| settings.routes[index].name.clone()))
         })?;
         let door = Door { name: "local".to_owned(), peers: Vec::new(), table, lanes: (0..lanes.len()).collect() };
         let limits = settings.listen.limits.clone();
@@ -104,9 +104,9 @@ impl Registry {
         let (mut lanes, mut doors) = (Vec::new(), Vec::new());
         for rule in &settings.allow {
             let mut indexes = Vec::new();
-            for (methods, template) in &rule.routes {
+            for (_, template) in &rule.routes {
                 indexes.push(lanes.len());
-                let name = format!("{} {methods} {template}", rule.name);
+                let name = format!("{} {template}", rule.name);
                 lanes.push(Arc::new(Lane {
                     meter: self.metrics.route(&name, template.as_str(), "api"),
                     in_flight: self.in_flight.entry(name.clone()).or_default().clone(),
@@ -122,8 +122,8 @@ impl Registry {
                 }));
             }
             let table = Table::build(&rule.routes).map_err(|conflicts| {
-                let names: Vec<_> = conflicts.iter().map(ToString::to_string).collect();
-                BuildError::Routes(format!("of rule {}: {}", rule.name, names.join("; ")))
+                let names = in_words(&conflicts, |index| rule.routes[index].1.to_string());
+                BuildError::Routes(format!("of rule {}: {names}", rule.name))
             })?;
             doors.push(Door { name: rule.name.clone(), peers: rule.peers.clone(), table, lanes: indexes });
         }
@@ -221,6 +221,12 @@ impl Registry {
             meter: self.metrics.upstream(name),
         })
     }
+}
+
+/// Which routes are in each other's way.
+fn in_words(conflicts: &[Conflict], name: impl Fn(usize) -> String) -> String {
+    let pair = |conflict: &Conflict| format!("{} and {} can match the same request", name(conflict.first), name(conflict.second));
+    conflicts.iter().map(pair).collect::<Vec<_>>().join("; ")
 }
 
 fn bounds(limits: &Limits) -> Bounds {

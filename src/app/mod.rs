@@ -441,5 +441,5 @@ fn write_whole(path: &std::path::Path, text: &str) -> std::io::Result<()> {
 /// A start for numbers that need not be secret.
 fn seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish() ^ clock::wall().subsec_nanos().into()
+    std::collections::hash_map::RandomState::new().build_hasher().finish() ^ u64::from(clock::wall().subsec_nanos())
 }

@@ -339,7 +339,10 @@ fn order(
     out.push(b' ');
     out.extend_from_slice(target.base_path.as_bytes());
     match &lane.path {
-        Some(template) => template.expand(out, &captures),
+        // Plans are only made of legs whose parameters the route captures.
+        Some(template) => {
+            template.expand(out, &captures).map_err(|error| Fault::new(Code::RouteUnknown, error.to_string()))?;
+        }
         None => out.extend_from_slice(path.as_bytes()),
     }
     out.extend_from_slice(query);

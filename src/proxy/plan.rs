@@ -11,8 +11,7 @@ use std::time::Duration;
 use crate::cert::facts::Facts;
 use crate::cert::peer::Pattern;
 use crate::config::settings::{Authorization, Limits};
-use crate::route::path::Template;
-use crate::route::table::{Captures, Match, Table};
+use crate::route::{Captures, Match, Table, Template};
 use crate::telemetry::metrics::RouteMeter;
 use crate::upstream::Target;
 use crate::wire::head::Bounds;
@@ -107,7 +106,7 @@ impl Plan {
 
     /// The lane of a request, among the doors that the peer may take.
     #[must_use]
-    pub fn find<'s, 'p>(&'s self, doors: Doors, method: &str, path: &'p str) -> Option<(&'s Arc<Lane>, Captures<'s, 'p>)> {
+    pub fn find<'a>(&'a self, doors: Doors, method: &str, path: &'a str) -> Option<(&'a Arc<Lane>, Captures<'a>)> {
         self.doors.iter().enumerate().take(Doors::MAX).filter(|(index, _)| doors.0 >> index & 1 == 1).find_map(|(_, door)| {
             let Match { route, captures } = door.table.find(method, path)?;
             Some((&self.lanes[door.lanes[route]], captures))
@@ -136,7 +135,7 @@ impl Doors {
 
 /// A number that stands for a person without naming them; differs between processes.
 #[must_use]
-pub fn person(lane: &Lane, captures: &Captures<'_, '_>, seed: u64) -> Option<u64> {
+pub fn person(lane: &Lane, captures: &Captures<'_>, seed: u64) -> Option<u64> {
     let value = captures.get(lane.person.as_deref()?)?;
     let mut hasher = DefaultHasher::new();
     seed.hash(&mut hasher);

@@ -1,1 +1,2 @@
-//! stub
+//! shim
+pub mod access; pub mod exchange; pub mod metrics;
