@@ -1,1 +1,4 @@
-//! stub
+//! The request pipeline of the sidecar.
+
+pub mod attempt;
+pub mod breaker;
