@@ -15,9 +15,9 @@
 //! what comes in late from an earlier period decides nothing. A permit that is lost wedges nothing: after
 //! [`PROBE_LEASE`] another probe goes.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
+use super::window::{COUNTABLE_PERSONS, Window};
 use crate::config::settings;
 
 /// The longest time that a circuit stays open before a probe, unless `open_for` is longer. Jitter comes on top.
@@ -195,21 +195,19 @@ impl Breaker {
     }
 
     fn count(&mut self, now: Duration, outcome: Outcome<'_>) {
-        let bucket = self.window.bucket(now);
-        bucket.results = bucket.results.saturating_add(1);
         match outcome {
             Outcome::Success => {
                 self.faults_in_a_row = 0;
+                self.window.success(now);
                 return; // a success never opens
             }
             Outcome::Failure { person } => {
-                // there was a connection
-                self.faults_in_a_row = 0;
-                bucket.fail(person);
+                self.faults_in_a_row = 0; // there was a connection
+                self.window.failure(now, person);
             }
             Outcome::ConnectionFault => {
                 self.faults_in_a_row = self.faults_in_a_row.saturating_add(1);
-                bucket.fail(None);
+                self.window.failure(now, None);
             }
         }
         if self.faults_in_a_row >= self.settings.connection_faults.max(1) || self.failing(now) {
@@ -221,7 +219,7 @@ impl Breaker {
         let seen = self.window.sum(now);
         seen.results >= self.settings.min_results
             && f64::from(seen.failures) >= self.settings.failure_ratio * f64::from(seen.results)
-            && seen.persons() >= self.settings.min_persons.min(COUNTABLE_PERSONS)
+            && seen.persons >= self.settings.min_persons.min(COUNTABLE_PERSONS)
     }
 
     fn open(&mut self, now: Duration) {
@@ -247,93 +245,6 @@ impl Breaker {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
-    }
-}
-
-const BUCKETS: usize = 8;
-
-/// Persons are told apart by one of this many bits. Two may share one, so the count can be low and never high.
-const PERSON_BITS: usize = 256;
-
-/// More persons than this are not asked for: the bits would not show them.
-const COUNTABLE_PERSONS: u32 = 128;
-
-/// The last while, in slices that are forgotten one by one.
-#[derive(Debug)]
-struct Window {
-    slice_millis: u128,
-    buckets: [Bucket; BUCKETS],
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
-    /// Which slice since the origin this is.
-    slice: u128,
-    results: u32,
-    failures: u32,
-    /// Failures of nobody in particular.
-    anonymous: u32,
-    persons: [u64; PERSON_BITS / 64],
-}
-
-impl Window {
-    fn new(length: Duration) -> Self {
-        Self {
-            slice_millis: (length.as_millis() / BUCKETS as u128).max(1),
-            buckets: [Bucket::default(); BUCKETS],
-        }
-    }
-
-    fn clear(&mut self) {
-        self.buckets = [Bucket::default(); BUCKETS];
-    }
-
-    fn bucket(&mut self, now: Duration) -> &mut Bucket {
-        let slice = now.as_millis() / self.slice_millis;
-        let bucket = &mut self.buckets[(slice % BUCKETS as u128) as usize];
-        if bucket.slice != slice {
-            *bucket = Bucket {
-                slice,
-                ..Bucket::default()
-            };
-        }
-        bucket
-    }
-
-    fn sum(&self, now: Duration) -> Bucket {
-        let slice = now.as_millis() / self.slice_millis;
-        let mut sum = Bucket::default();
-        for bucket in &self.buckets {
-            if slice.saturating_sub(bucket.slice) >= BUCKETS as u128 {
-                continue;
-            }
-            sum.results = sum.results.saturating_add(bucket.results);
-            sum.failures = sum.failures.saturating_add(bucket.failures);
-            sum.anonymous = sum.anonymous.saturating_add(bucket.anonymous);
-            for (all, some) in sum.persons.iter_mut().zip(bucket.persons) {
-                *all |= some;
-            }
-        }
-        sum
-    }
-}
-
-impl Bucket {
-    fn fail(&mut self, person: Option<&str>) {
-        self.failures = self.failures.saturating_add(1);
-        let Some(person) = person else {
-            self.anonymous = self.anonymous.saturating_add(1);
-            return;
-        };
-        let mut hasher = DefaultHasher::new();
-        person.hash(&mut hasher);
-        let bit = (hasher.finish() % PERSON_BITS as u64) as usize;
-        self.persons[bit / 64] |= 1 << (bit % 64);
-    }
-
-    fn persons(&self) -> u32 {
-        let known: u32 = self.persons.iter().map(|bits| bits.count_ones()).sum();
-        known.saturating_add(self.anonymous)
     }
 }
 
