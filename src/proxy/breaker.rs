@@ -447,6 +447,17 @@ mod tests {
 
     #[test]
     fn what_failed_before_the_circuit_closed_again_is_not_held_against_it() {
+        let mut breaker = breaker();
+        for turn in 0..20 {
+            run(&mut breaker, at(0), failure(PEOPLE[turn % 6]));
+        }
+        // the probe goes while those failures are still in the window
+        let now = refusal(&mut breaker, at(0));
+        assert!(now < SETTINGS.window);
+        run(&mut breaker, now, Outcome::Success);
+        run(&mut breaker, now, failure(PEOPLE[0]));
+        assert_eq!(breaker.state(), State::Closed);
+        // nor faults in a row
         let (mut breaker, wait) = opened(at(0));
         run(&mut breaker, wait, Outcome::Success);
         run(&mut breaker, wait, Outcome::ConnectionFault);
@@ -460,8 +471,9 @@ mod tests {
         for _ in 0..SETTINGS.connection_faults {
             run(&mut breaker, at(0), Outcome::ConnectionFault);
         }
-        breaker.record(at(1), early, Outcome::Success);
-        assert_eq!(breaker.state(), State::Open);
+        let wait = refusal(&mut breaker, at(1));
+        breaker.record(at(1), early, Outcome::ConnectionFault);
+        assert_eq!(refusal(&mut breaker, at(1)), wait);
         let probe = permit(&mut breaker, at(60_000));
         breaker.record(at(60_001), late, Outcome::ConnectionFault);
         assert_eq!(breaker.state(), State::HalfOpen);
