@@ -18,6 +18,7 @@ pub mod client;
 pub mod exchange;
 mod forward;
 pub mod plan;
+mod window;
 pub mod worker;
 
 use std::rc::Rc;
