@@ -67,8 +67,8 @@ pub struct Problem {
     pub right: Option<String>,
     /// A second place that has to do with it, and what is there.
     pub related: Option<(Place, String)>,
-    /// The value at `place` may be a secret: never show it.
-    pub conceal: bool,
+    /// Values that may be secrets: never shown.
+    pub conceal: Vec<Place>,
 }
 
 impl Problem {
@@ -80,7 +80,7 @@ impl Problem {
             wrong: wrong.into(),
             right: None,
             related: None,
-            conceal: false,
+            conceal: Vec::new(),
         }
     }
 
@@ -105,8 +105,8 @@ impl Problem {
     }
 
     #[must_use]
-    pub const fn concealed(mut self) -> Self {
-        self.conceal = true;
+    pub fn conceal(mut self, values: impl IntoIterator<Item = Place>) -> Self {
+        self.conceal.extend(values);
         self
     }
 }
@@ -242,7 +242,7 @@ impl Problems {
             return None;
         };
         let source = self.sources.get(*source)?;
-        let before = source.text.get(..span.start).unwrap_or(&source.text);
+        let before = &source.text[..source.text.floor_char_boundary(span.start)];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line = before.matches('\n').count() + 1;
         Some((&source.name, line, before[line_start..].chars().count() + 1))
@@ -261,18 +261,19 @@ impl Problems {
         if let Place::File { source, span } = &problem.place
             && let Some(snippet) = self.snippet(*source, texts)
         {
-            let mut snippet = snippet.annotation(AnnotationKind::Primary.span(span.clone()));
+            let mut snippet = snippet.annotation(AnnotationKind::Primary.span(within(span, &texts[*source])));
             if let Some((Place::File { source: other, span }, what)) = related
                 && other == source
             {
-                snippet = snippet.annotation(AnnotationKind::Context.span(span.clone()).label(what.as_str()));
+                let span = within(span, &texts[*source]);
+                snippet = snippet.annotation(AnnotationKind::Context.span(span).label(what.as_str()));
             }
             group = group.element(snippet);
         }
         match related {
             Some((Place::File { source, span }, what)) if !same_source(&problem.place, *source) => {
                 if let Some(snippet) = self.snippet(*source, texts) {
-                    let note = AnnotationKind::Context.span(span.clone()).label(what.as_str());
+                    let note = AnnotationKind::Context.span(within(span, &texts[*source])).label(what.as_str());
                     group = group.element(snippet.annotation(note));
                 }
             }
@@ -297,12 +298,12 @@ impl Problems {
     /// The sources with every concealed value overwritten, byte for byte so that spans stay true.
     fn concealed_texts(&self) -> Vec<String> {
         let mut texts: Vec<String> = self.sources.iter().map(|source| source.text.clone()).collect();
-        for problem in self.list.iter().filter(|problem| problem.conceal) {
-            if let Place::File { source, span } = &problem.place
+        for value in self.list.iter().flat_map(|problem| &problem.conceal) {
+            if let Place::File { source, span } = value
                 && let Some(text) = texts.get_mut(*source)
                 && let Some(value) = text.get(span.clone())
             {
-                let stars = value.bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect::<String>();
+                let stars: String = value.bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect();
                 text.replace_range(span.clone(), &stars);
             }
         }
@@ -321,6 +322,12 @@ impl std::error::Error for Problems {}
 
 const fn same_source(place: &Place, other: usize) -> bool {
     matches!(place, Place::File { source, .. } if *source == other)
+}
+
+/// The renderer panics on a span outside the text or inside a character.
+fn within(span: &Range<usize>, text: &str) -> Range<usize> {
+    let start = text.floor_char_boundary(span.start);
+    start..text.ceil_char_boundary(span.end).max(start)
 }
 
 fn variable(place: &Place) -> &str {
@@ -346,7 +353,7 @@ mod tests {
     #[test]
     fn a_line_counts_lines_and_characters_from_one() {
         let text = "é = 1\nñb = x\n";
-        let found = problems(text, vec![Problem::error(at(12..13), "x is nothing").right("write 1")]);
+        let found = problems(text, vec![Problem::error(at(13..14), "x is nothing").right("write 1")]);
         assert_eq!(found.lines(), "a.toml:2:6: error: x is nothing; write 1\n");
     }
 
@@ -361,7 +368,7 @@ mod tests {
     #[test]
     fn a_concealed_value_is_in_no_rendering() {
         let text = "password = \"hunter2\"\n";
-        let found = problems(text, vec![Problem::error(at(11..20), "unknown key").concealed()]);
+        let found = problems(text, vec![Problem::error(at(0..8), "unknown key").conceal([at(11..20)])]);
         for shown in [
             found.annotated(Style::Plain),
             found.annotated(Style::Colour),
@@ -383,7 +390,7 @@ mod tests {
     #[test]
     fn a_span_beyond_the_text_is_not_fatal() {
         let found = problems("é", vec![Problem::error(at(1..90), "odd")]);
-        assert!(found.lines().starts_with("a.toml:1:2"));
+        assert!(found.lines().starts_with("a.toml:1:1: "));
         assert!(found.annotated(Style::Plain).contains("odd"));
     }
 }
