@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cert::peer::Pattern;
-use crate::route::path::Template;
+use crate::route::{Methods, Template};
 
 /// Everything `run` needs.
 #[derive(Clone, Debug)]
@@ -200,15 +200,6 @@ pub struct Route {
     /// for a PUT that is not repeatable in Delius.
     pub idempotent: Option<bool>,
     pub ndh: Leg,
-}
-
-/// Which methods a route takes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Methods {
-    /// `*`
-    Any,
-    /// As written; methods are case-sensitive.
-    Listed(Vec<String>),
 }
 
 /// One way to answer a route.

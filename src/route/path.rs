@@ -1,17 +1,9 @@
-//! Paths: made safe, described by templates, taken apart into captures (RFC 3986 sections 2, 3.3 and 6.2.2).
+//! A request's path, made safe to compare (RFC 3986 sections 2, 3.3 and 6.2.2).
 //!
 //! [`normalise`] gives every path exactly one spelling, or refuses it. What passes has no empty segment, no dot
 //! segment, no hidden slash and no byte that two servers read differently, so "the route that matched here" and "the
 //! resource that was served there" are the same thing. It runs on each request: one pass, no copy unless a byte
 //! must change.
-//!
-//! A [`Template`] is written by the operator; a path holds person identifiers. So template errors quote what they
-//! complain about and path errors never do.
-
-use std::fmt;
-
-/// A template has at most this many parameters, so that captures fit into a fixed array.
-pub const MAX_PARAMETERS: usize = 8;
 
 /// Why a request path is refused. The words never contain the path: it holds person identifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -187,205 +179,161 @@ static CLASSES: [Class; 256] = {
     classes
 };
 
-/// A path with named places: `/secure/offenders/nomsNumber/{nomsNumber}/all`, `/{*rest}`.
-///
-/// `{name}` stands for exactly one segment, `{*name}` for one or more at the end. The literal parts are in their
-/// normal spelling, so that comparing them with a normalised path is comparing bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Template {
-    text: Box<str>,
-    segments: Box<[Segment]>,
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Segment {
-    Literal(Box<str>),
-    Parameter(Box<str>),
-    /// One or more segments; always the last.
-    Rest(Box<str>),
-}
+    use super::*;
 
-impl Template {
-    /// Reads a template as the operator wrote it.
-    pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        let refuse = |problem| TemplateError {
-            template: text.to_owned(),
-            problem,
-        };
-        let Some(inside) = text.strip_prefix('/') else {
-            return Err(refuse(Problem::NotAbsolute));
-        };
-        let mut segments = Vec::new();
-        if !inside.is_empty() {
-            for written in inside.split('/') {
-                if let Some(Segment::Rest(name)) = segments.last() {
-                    return Err(refuse(Problem::RestNotLast(name.to_string())));
+    fn normal(path: &str) -> Result<String, PathError> {
+        let mut scratch = b"left over from the request before".to_vec();
+        normalise(path.as_bytes(), &mut scratch).map(str::to_owned)
+    }
+
+    #[test]
+    fn a_path_in_normal_spelling_is_returned_without_a_copy() {
+        for path in [
+            "/",
+            "/secure/offenders/nomsNumber/A1234BC/all",
+            "/a-b._~!$&'()*+,=:@/x;v=1",
+            "/%20/%C3%A9/%252e%252E/%3F%3B%23",
+            "/.well-known/...;x/.a/a..",
+        ] {
+            let mut scratch = Vec::new();
+            let found = normalise(path.as_bytes(), &mut scratch).unwrap();
+            assert_eq!(found, path);
+            assert!(std::ptr::eq(found, path), "{path} was copied");
+        }
+    }
+
+    #[test]
+    fn another_spelling_becomes_the_normal_one() {
+        for (path, expected) in [
+            ("/%41%62%7E%2d", "/Ab~-"),
+            ("/a/%6fffenders/%c3%a9", "/a/offenders/%C3%A9"),
+            ("/%c3%A9/a%20b/%63", "/%C3%A9/a%20b/c"),
+            ("/%2ewell-known", "/.well-known"),
+            ("/..%2e", "/..."),
+            ("/%61/b", "/a/b"),
+        ] {
+            assert_eq!(normal(path).as_deref(), Ok(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn encoding_twice_is_data_and_is_decoded_by_nobody_here() {
+        assert_eq!(normal("/%252e%252e/%252f").as_deref(), Ok("/%252e%252e/%252f"));
+        assert_eq!(normal("/%25%32%65").as_deref(), Ok("/%252e"));
+    }
+
+    #[test]
+    fn what_two_servers_could_read_differently_is_refused() {
+        use PathError::*;
+        for (path, expected) in [
+            ("", NotAbsolute),
+            ("a", NotAbsolute),
+            ("*", NotAbsolute),
+            ("http://x/", NotAbsolute),
+            ("//", EmptySegment),
+            ("/a//b", EmptySegment),
+            ("/a/", EmptySegment),
+            ("/%61/", EmptySegment),
+            ("/%61//b", EmptySegment),
+            ("/a/;x/b", EmptySegment),
+            ("/a/%3b", EmptySegment),
+            ("/.", DotSegment),
+            ("/a/..", DotSegment),
+            ("/a/./b", DotSegment),
+            ("/a/../b", DotSegment),
+            ("/%2e", DotSegment),
+            ("/a/%2E./b", DotSegment),
+            ("/a/.%2e", DotSegment),
+            ("/%61/%2e%2e/b", DotSegment),
+            ("/a/..;/b", DotSegment),
+            ("/a/.;x=1/b", DotSegment),
+            ("/a/%2e%2e;jsessionid=1", DotSegment),
+            ("/a/..%3b/b", DotSegment),
+            ("/a/..%3B/b", DotSegment),
+            ("/a%2fb", EncodedSlash),
+            ("/a%2Fb", EncodedSlash),
+            ("/a%5cb", EncodedSlash),
+            ("/%61%5Cb", EncodedSlash),
+            ("/%00", EncodedControl),
+            ("/%61%0a", EncodedControl),
+            ("/a%1F", EncodedControl),
+            ("/a%7f", EncodedControl),
+            ("/%", BrokenEncoding),
+            ("/a%2", BrokenEncoding),
+            ("/a%g0", BrokenEncoding),
+            ("/a%0g", BrokenEncoding),
+            ("/%61%", BrokenEncoding),
+            ("/%2/a", BrokenEncoding),
+        ] {
+            assert_eq!(normal(path), Err(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_raw_byte_passes_only_if_the_rfc_names_it() {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte);
+        for byte in 0..=u8::MAX {
+            if matches!(byte, b'/' | b'%') {
+                continue;
+            }
+            for path in [[b'/', b'x', byte].to_vec(), [b"/%61".as_slice(), &[byte]].concat()] {
+                let mut scratch = Vec::new();
+                let found = normalise(&path, &mut scratch);
+                assert_eq!(found.is_ok(), allowed(byte), "{byte:#04x}");
+                assert!(allowed(byte) || found == Err(PathError::ForbiddenByte), "{byte:#04x}");
+            }
+        }
+    }
+
+    /// Paths made of the pieces that matter, and of anything.
+    fn paths() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            8 => prop::sample::select(vec![
+                "/", "/", "/", ".", "..", ";", "%2e", "%2E", "%3b", "%2F", "%5c", "%00", "%25", "%41", "%c3%a9", "%", "a", "offenders", "A1",
+            ])
+            .prop_map(|piece| piece.as_bytes().to_vec()),
+            1 => any::<u8>().prop_map(|byte| vec![byte]),
+        ];
+        prop::collection::vec(piece, 0..12).prop_map(|pieces| [b"/".as_slice(), &pieces.concat()].concat())
+    }
+
+    proptest! {
+        #[test]
+        fn a_normal_spelling_is_safe_and_is_its_own_normal_spelling(path in paths()) {
+            let mut scratch = Vec::new();
+            if let Ok(first) = normalise(&path, &mut scratch) {
+                let mut again = Vec::new();
+                prop_assert_eq!(normalise(first.as_bytes(), &mut again), Ok(first));
+                prop_assert!(again.is_empty(), "the second pass copied");
+                for hidden in ["//", "%2F", "%2f", "%5C", "%5c", "%2E", "%2e", "%00", "?", "#", "\\"] {
+                    // `%252F` is data; only an encoding that stands by itself counts
+                    prop_assert!(!first.replace("%25", "x").contains(hidden), "{first} has {hidden}");
                 }
-                segments.push(Segment::parse(written).map_err(refuse)?);
+                for segment in first.split('/').skip(1) {
+                    let name = segment.split(';').next().unwrap_or_default();
+                    prop_assert!(![".", ".."].contains(&name));
+                    prop_assert!(!name.is_empty() || first == "/");
+                }
             }
         }
-        let template = Self {
-            text: text.into(),
-            segments: segments.into(),
-        };
-        for (at, name) in template.parameters().enumerate() {
-            if at == MAX_PARAMETERS {
-                return Err(refuse(Problem::TooMany));
-            }
-            if template.parameters().take(at).any(|earlier| earlier == name) {
-                return Err(refuse(Problem::Duplicate(name.to_owned())));
-            }
+
+        #[test]
+        fn any_bytes_at_all_are_judged_without_a_panic(path in prop::collection::vec(any::<u8>(), 0..64)) {
+            let mut scratch = Vec::new();
+            let _ = normalise(&path, &mut scratch);
         }
-        Ok(template)
-    }
 
-    /// The template as it was written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The names of the parameters, in order.
-    pub fn parameters(&self) -> impl Iterator<Item = &str> {
-        self.segments.iter().filter_map(|segment| match segment {
-            Segment::Literal(_) => None,
-            Segment::Parameter(name) | Segment::Rest(name) => Some(&**name),
-        })
-    }
-
-    /// Appends the path that this template makes of `captures`. They come from a normalised path, so the result is one.
-    ///
-    /// A name that was not captured leaves `out` as it was: a path with a hole would ask for something else.
-    pub fn expand(&self, out: &mut Vec<u8>, captures: &Captures<'_>) -> Result<(), NotCaptured> {
-        let start = out.len();
-        if self.segments.is_empty() {
-            out.push(b'/');
+        #[test]
+        fn encoding_a_harmless_byte_changes_nothing(name in "[a-zA-Z0-9_~-]{1,12}", at in 0_usize..12, upper: bool) {
+            let at = at % name.len();
+            let byte = name.as_bytes()[at];
+            let encoded = if upper { format!("%{byte:02X}") } else { format!("%{byte:02x}") };
+            let written = format!("/x/{}{encoded}{}/y", &name[..at], &name[at + 1..]);
+            prop_assert_eq!(normal(&written), Ok(format!("/x/{name}/y")));
         }
-        for segment in &self.segments {
-            out.push(b'/');
-            match segment {
-                Segment::Literal(literal) => out.extend_from_slice(literal.as_bytes()),
-                Segment::Parameter(name) | Segment::Rest(name) => match captures.get(name) {
-                    Some(value) => out.extend_from_slice(value.as_bytes()),
-                    None => {
-                        out.truncate(start);
-                        return Err(NotCaptured(name.to_string()));
-                    }
-                },
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn segments(&self) -> &[Segment] {
-        &self.segments
-    }
-}
-
-impl fmt::Display for Template {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl Segment {
-    fn parse(written: &str) -> Result<Self, Problem> {
-        if written.is_empty() {
-            return Err(Problem::Empty);
-        }
-        if let Some(inside) = written.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-            let (name, rest) = match inside.strip_prefix('*') {
-                Some(name) => (name, true),
-                None => (inside, false),
-            };
-            let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-            if name.is_empty() || !name.bytes().all(word) {
-                return Err(Problem::Name(written.to_owned()));
-            }
-            return Ok(if rest {
-                Self::Rest(name.into())
-            } else {
-                Self::Parameter(name.into())
-            });
-        }
-        if written.contains(['{', '}']) {
-            return Err(Problem::PartOfSegment(written.to_owned()));
-        }
-        let path = format!("/{written}");
-        let mut scratch = Vec::new();
-        match normalise(path.as_bytes(), &mut scratch) {
-            Err(why) => Err(Problem::Literal(written.to_owned(), why)),
-            Ok(normal) if normal != path => Err(Problem::Spelling(written.to_owned(), normal[1..].to_owned())),
-            Ok(_) => Ok(Self::Literal(written.into())),
-        }
-    }
-}
-
-/// A template that is refused, with what is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("path template {template:?}: {problem}")]
-pub struct TemplateError {
-    pub template: String,
-    pub problem: Problem,
-}
-
-/// What is wrong with a template.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
-    #[error("does not start with a slash")]
-    NotAbsolute,
-    #[error("has an empty segment: remove the doubled or trailing slash")]
-    Empty,
-    #[error("segment {0:?} mixes text and a parameter: a parameter fills its whole segment, as in /{{name}}/")]
-    PartOfSegment(String),
-    #[error("{0:?} is not a parameter: expected {{name}} or {{*name}}, the name of letters, digits and underscores")]
-    Name(String),
-    #[error("parameter {0:?} occurs twice: give each its own name")]
-    Duplicate(String),
-    #[error("{{*{0}}} takes the rest of the path, so nothing may follow it")]
-    RestNotLast(String),
-    #[error("has more than {MAX_PARAMETERS} parameters")]
-    TooMany,
-    #[error("segment {0:?} can never match: {1}")]
-    Literal(String, PathError),
-    #[error("segment {0:?} can never match: paths are compared in their normal spelling, write {1:?}")]
-    Spelling(String, String),
-}
-
-/// A template was expanded with captures that lack one of its names: the configuration was not checked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the route captures no parameter {0:?}")]
-pub struct NotCaptured(pub String);
-
-/// What a template's parameters stand for in one path. Borrowed from both, nothing allocated.
-///
-/// The values are person identifiers: they print nowhere, which is why `Debug` shows the names only.
-#[derive(Clone, Copy)]
-pub struct Captures<'a> {
-    template: &'a Template,
-    values: [&'a str; MAX_PARAMETERS],
-}
-
-impl<'a> Captures<'a> {
-    /// `values` in the order of the template's parameters.
-    pub(super) const fn new(template: &'a Template, values: [&'a str; MAX_PARAMETERS]) -> Self {
-        Self { template, values }
-    }
-
-    /// The value of a parameter, in the path's normal spelling.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&'a str> {
-        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
-    }
-
-    /// Names and values in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.template.parameters().zip(self.values)
-    }
-}
-
-impl fmt::Debug for Captures<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.template.parameters()).finish()
     }
 }
