@@ -73,6 +73,29 @@ impl Table {
     }
 }
 
+impl Table {
+    /// Where the value at a path is, an entry of an array by its name; the nearest table above where it is not there.
+    pub(super) fn place(&self, path: &[&str]) -> Option<Place> {
+        let (key, rest) = path.split_first()?;
+        let value = self.value(key)?;
+        let (inner, rest, here) = match (&value.kind, rest) {
+            (Kind::Table(inner), rest) => (inner, rest, &value.place),
+            (Kind::List(rows), [name, rest @ ..]) => {
+                let named = |row: &&Value| matches!(&row.kind, Kind::Table(row) if row.text("name") == Some(name));
+                match rows.iter().find(named) {
+                    Some(Value {
+                        kind: Kind::Table(inner),
+                        place,
+                    }) => (inner, rest, place),
+                    _ => return Some(value.place.clone()),
+                }
+            }
+            _ => return Some(value.place.clone()),
+        };
+        Some(inner.place(rest).unwrap_or_else(|| here.clone()))
+    }
+}
+
 /// The file that `text` lies over, if it says so. Relative to the file that says it.
 #[must_use]
 pub fn extends(text: &str) -> Option<String> {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use jiff::fmt::friendly::SpanParser;
 use rustls_pki_types::ServerName;
 
-use super::settings::{Address, Methods, Scheme, Trial};
-use crate::route::path::Template;
+use super::settings::{Address, Scheme, Trial};
+use crate::route::{Methods, Template, parse_match};
 
 /// Why a value is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -244,35 +244,12 @@ pub(super) fn server_name(text: &str) -> Read<String> {
 /// `GET /path`, `GET,HEAD /path/{name}`, `* /{*rest}`.
 pub(super) fn matcher(text: &str) -> Read<(Methods, Template)> {
     const RIGHT: &str = "write for example \"GET /secure/offenders/nomsNumber/{nomsNumber}/all\"";
-    let Some((methods, path)) = text.split_once(' ') else {
-        let wrong = format!("\"{}\" is not methods, a space and a path", text.escape_debug());
-        return Err(Complaint::new(wrong, RIGHT));
-    };
-    let template = template(path)?;
-    if methods == "*" {
-        return Ok((Methods::Any, template));
+    let (methods, template) = parse_match(text).map_err(|error| Complaint::new(error.to_string(), RIGHT))?;
+    if matches!(&methods, Methods::Listed(listed) if listed.iter().any(|method| method == "CONNECT")) {
+        let wrong = "the method CONNECT asks for a tunnel, which this program does not make";
+        return Err(Complaint::new(wrong, "remove it"));
     }
-    let mut listed: Vec<String> = Vec::new();
-    for method in methods.split(',') {
-        let token = !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');
-        if !token {
-            let wrong = format!("\"{}\" is not a list of methods", methods.escape_debug());
-            return Err(Complaint::new(wrong, "write for example \"GET\", \"GET,HEAD\" or \"*\" for any"));
-        }
-        if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
-            let wrong = format!("the method \"{method}\" has small letters; methods are case-sensitive");
-            return Err(Complaint::new(wrong, format!("write \"{}\"", method.to_ascii_uppercase())));
-        }
-        if method == "CONNECT" {
-            let wrong = "the method CONNECT asks for a tunnel, which this program does not make";
-            return Err(Complaint::new(wrong, "remove it"));
-        }
-        if listed.iter().any(|known| known == method) {
-            return Err(Complaint::new(format!("the method {method} stands twice"), "name it once"));
-        }
-        listed.push(method.to_owned());
-    }
-    Ok((Methods::Listed(listed), template))
+    Ok((methods, template))
 }
 
 /// `GET /health`: the request that proves a new identity. Only what changes nothing, and one path.
@@ -408,11 +385,9 @@ mod tests {
         assert_eq!(methods, Methods::Listed(vec!["GET".into(), "HEAD".into()]));
         assert_eq!(template.as_str(), "/a/{b}");
         assert!(matcher("* /{*rest}").is_ok_and(|(methods, _)| methods == Methods::Any));
-        assert!(wrong(matcher("get /a")).contains("write \"GET\""));
-        assert!(wrong(matcher("GET,GET /a")).contains("twice"));
+        assert!(wrong(matcher("get /a")).contains("GET"));
         assert!(wrong(matcher("CONNECT /a")).contains("tunnel"));
-        assert!(wrong(matcher("/a")).contains("methods, a space and a path"));
-        assert!(wrong(matcher("GET, HEAD /a")).contains("does not start with a slash"));
+        assert!(wrong(matcher("/a")).contains("write for example"));
         assert!(wrong(matcher("GET /a/../b")).contains("can never match"));
     }
 
