@@ -39,7 +39,6 @@ pub(super) type Fields = &'static [(&'static str, Shape)];
 type Check = fn(&str) -> Result<(), Complaint>;
 
 const LATER: Shape = Shape::Refused("is not supported by this version");
-const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 

@@ -1,1 +1,2 @@
 //! One test binary; a file for each behaviour.
+mod config;
