@@ -4,5 +4,6 @@
 
 pub mod client;
 pub mod delius;
+mod record;
 mod sabotage;
 pub mod standin;

@@ -1,10 +1,8 @@
 //! The Delius stand-in on the network: plain HTTP/1.1 on its own thread, so that any caller can use it.
 //!
 //! It keeps a record of what it saw, which is what the demo and the tests look at: a claim about the path ("the
-//! app's token does not arrive") is checked at the far end of it. Values of headers are not kept, with one
-//! exception: the client certificate that the gateway says it saw.
+//! app's token does not arrive") is checked at the far end of it.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -21,12 +19,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::oneshot;
 
 use super::delius::{Ask, CustodialEvents, Data, Delius, Dice, FAULT_HEADER, Misbehaviour, Reply, Rule};
+use super::record::Record;
+pub use super::record::Seen;
 use super::sabotage::{GARBAGE, Half, RESET, ReplyBody, Sabotage, Wire};
 use crate::clock;
 
 const BODY_LIMIT: usize = 1 << 20;
-/// Requests remembered; older ones are counted only, so that a long load run stays small.
-const REMEMBERED: usize = 10_000;
 
 /// How a stand-in is started.
 #[derive(Debug)]
@@ -59,19 +57,6 @@ impl Options {
             custodial_events: None,
         }
     }
-}
-
-/// One request as it arrived.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    pub method: String,
-    /// Path and query.
-    pub target: String,
-    /// Header names in lower case, in the order of arrival.
-    pub headers: Vec<String>,
-    pub authorization: bool,
-    /// `x-forwarded-client-cert`, as the gateway set it.
-    pub client_certificate: Option<String>,
 }
 
 /// Starts Delius stand-ins.
@@ -136,13 +121,13 @@ impl Running {
     /// The latest requests, oldest first.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
-        self.world.record().latest.iter().cloned().collect()
+        self.world.record().latest()
     }
 
     /// How many requests there were in all.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.world.record().count
+        self.world.record().count()
     }
 
     /// The key date (`POM1`, `POM2`) that was written last for a person.
@@ -178,33 +163,9 @@ struct World {
     record: Mutex<Record>,
 }
 
-#[derive(Debug, Default)]
-struct Record {
-    count: u64,
-    latest: VecDeque<Seen>,
-}
-
 impl World {
     fn record(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn remember(&self, request: &Request<Incoming>) {
-        let headers = request.headers();
-        let certificate = headers.get("x-forwarded-client-cert").map(|value| value.as_bytes());
-        let seen = Seen {
-            method: request.method().to_string(),
-            target: request.uri().to_string(),
-            headers: headers.keys().map(ToString::to_string).collect(),
-            authorization: headers.contains_key(AUTHORIZATION),
-            client_certificate: certificate.map(|value| String::from_utf8_lossy(value).into_owned()),
-        };
-        let mut record = self.record();
-        record.count += 1;
-        if record.latest.len() == REMEMBERED {
-            record.latest.pop_front();
-        }
-        record.latest.push_back(seen);
     }
 
     /// What this request is to suffer: its own header first; shares befall the API only, never the probes.
@@ -222,7 +183,7 @@ impl World {
     }
 
     async fn answer(&self, request: Request<Incoming>, sabotage: &Sabotage) -> Response<ReplyBody> {
-        self.remember(&request);
+        self.record().remember(&request);
         let misbehaviours = match self.misbehaviours(&request) {
             Ok(misbehaviours) => misbehaviours,
             Err(reply) => return respond(reply, false),

@@ -96,3 +96,89 @@ fn is_distinguished_name(name: &str) -> bool {
     };
     name.split(',').all(part)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::{KNOWN, NOW, PLAIN, Request, ask, assert_json, assert_status, body, delius, file};
+
+    #[test]
+    fn generation_a_asks_for_its_own_token_and_its_life_ends() {
+        let delius = delius();
+        let logon = ask(
+            &delius,
+            "POST",
+            "/api/logon",
+            &body(&file("legacy-2018/logon-request.txt")),
+        );
+        assert_eq!(
+            (logon.status, logon.content_type),
+            (200, Some("text/plain;charset=UTF-8"))
+        );
+        let token = String::from_utf8(logon.body.to_vec()).unwrap();
+        let read = |authorization: Option<&str>, now| {
+            let request = Request {
+                authorization,
+                now,
+                ..PLAIN
+            };
+            let path = "/api/offenders/nomsNumber/z9001xa/all";
+            let reply = ask(&delius, "GET", path, &request);
+            (reply.status, String::from_utf8(reply.body.to_vec()).unwrap())
+        };
+        let refused = |status, name: &str| {
+            (
+                status,
+                file(&format!("legacy-2018/errors/{name}")).trim_end().to_owned(),
+            )
+        };
+        let bearer = format!("Bearer {token}");
+        let end = NOW + 300;
+        assert_eq!(
+            read(Some(&bearer), end - 1),
+            (200, file("legacy-2018/offender-all/Z9001XA.json"))
+        );
+        assert_eq!(read(Some(&bearer), end), refused(403, "403-expired-token.txt"));
+        assert_eq!(read(None, NOW), refused(401, "401-no-token.txt"));
+        assert_eq!(read(Some("Basic abc"), NOW), refused(401, "401-no-token.txt"));
+        assert_eq!(read(Some("Bearer abc"), NOW), refused(403, "403-bad-token.txt"));
+        let foreign = format!("Bearer {}", file("legacy-2018/logon-response.txt").trim_end());
+        assert_eq!(read(Some(&foreign), NOW), refused(403, "403-invalid-signature.txt"));
+    }
+
+    #[test]
+    fn generation_a_answers_every_recorded_read() {
+        let delius = delius();
+        let token = ask(&delius, "POST", "/api/logon", &body("NationalUser")).body;
+        let authorization = format!("bearer {}", std::str::from_utf8(&token).unwrap());
+        let read = |noms: &str, endpoint: &str| {
+            let request = Request {
+                authorization: Some(&authorization),
+                ..PLAIN
+            };
+            let path = format!("/api/offenders/nomsNumber/{noms}/{endpoint}");
+            ask(&delius, "GET", &path, &request)
+        };
+        for noms in KNOWN {
+            let all = file(&format!("legacy-2018/offender-all/{noms}.json"));
+            assert_json(&read(noms, "all"), 200, &all);
+            let registrations = file(&format!("legacy-2018/registrations/{noms}.json"));
+            assert_json(&read(noms, "registrations"), 200, &registrations);
+        }
+        for noms in ["Z9008XH", "Z9009XJ", "Q1234QQ"] {
+            assert_status(&read(noms, "all"), 404);
+            assert_status(&read(noms, "registrations"), 404);
+        }
+        assert_eq!(read("Z9010XK", "all").status, 500);
+    }
+
+    #[test]
+    fn only_users_that_exist_log_on() {
+        let delius = delius();
+        let logon = |name: &str| ask(&delius, "POST", "/api/logon", &body(name)).status;
+        assert_eq!(logon("cn=test.officer,ou=Users,dc=example,dc=org"), 200);
+        assert_eq!(logon("cn=nobody,ou=Users,dc=example,dc=org"), 404);
+        assert_eq!(logon("somebody"), 400);
+        assert_eq!(logon(""), 400);
+        assert_eq!(ask(&delius, "GET", "/api/logon", &PLAIN).status, 405);
+    }
+}

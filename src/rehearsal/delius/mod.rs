@@ -4,6 +4,7 @@
 //! request. Error sentences are the API's own, so a caller that shows or compares them meets what production says.
 
 mod data;
+mod embedded;
 mod faults;
 mod generation_a;
 mod generation_b;

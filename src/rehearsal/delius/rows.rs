@@ -12,34 +12,34 @@ use http::Method;
 
 use super::{Ask, CustodialEvents, Data, Delius, Reply};
 
-const NOW: i64 = 1_768_212_000;
+pub(super) const NOW: i64 = 1_768_212_000;
 const LIFE: Duration = Duration::from_secs(300);
-const KNOWN: [&str; 8] = [
+pub(super) const KNOWN: [&str; 8] = [
     "Z9001XA", "Z9002XB", "Z9003XC", "Z9004XD", "Z9005XE", "Z9006XF", "Z9007XG", "Z9011XL",
 ];
 
-fn delius() -> Delius {
+pub(super) fn delius() -> Delius {
     Delius::new(Data::embedded().unwrap(), false, LIFE, None).unwrap()
 }
 
-fn file(name: &str) -> String {
+pub(super) fn file(name: &str) -> String {
     let people = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rehearsal/people");
     std::fs::read_to_string(people.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-struct Request<'a> {
-    authorization: Option<&'a str>,
-    body: &'a str,
-    now: i64,
+pub(super) struct Request<'a> {
+    pub(super) authorization: Option<&'a str>,
+    pub(super) body: &'a str,
+    pub(super) now: i64,
 }
 
-const PLAIN: Request<'_> = Request {
+pub(super) const PLAIN: Request<'_> = Request {
     authorization: None,
     body: "",
     now: NOW,
 };
 
-fn ask(delius: &Delius, method: &str, path: &str, request: &Request<'_>) -> Reply {
+pub(super) fn ask(delius: &Delius, method: &str, path: &str, request: &Request<'_>) -> Reply {
     delius.answer(&Ask {
         method: &Method::from_bytes(method.as_bytes()).unwrap(),
         path,
@@ -49,7 +49,7 @@ fn ask(delius: &Delius, method: &str, path: &str, request: &Request<'_>) -> Repl
     })
 }
 
-fn body(text: &str) -> Request<'_> {
+pub(super) fn body(text: &str) -> Request<'_> {
     Request { body: text, ..PLAIN }
 }
 
@@ -58,7 +58,7 @@ fn of(noms: &str, rest: &str) -> String {
 }
 
 #[track_caller]
-fn assert_json(reply: &Reply, status: u16, expected: &str) {
+pub(super) fn assert_json(reply: &Reply, status: u16, expected: &str) {
     assert_eq!(
         (reply.status, reply.content_type, std::str::from_utf8(&reply.body)),
         (status, Some("application/json"), Ok(expected))
@@ -66,7 +66,7 @@ fn assert_json(reply: &Reply, status: u16, expected: &str) {
 }
 
 #[track_caller]
-fn assert_status(reply: &Reply, status: u16) {
+pub(super) fn assert_status(reply: &Reply, status: u16) {
     assert_eq!(*reply, Reply::empty(status));
 }
 
@@ -315,87 +315,6 @@ fn with_a_token_required_roles_decide_what_may_be_done() {
     for open in ["/health", "/health/ping", "/info"] {
         assert_eq!(ask(&delius, "GET", open, &PLAIN).status, 200, "{open}");
     }
-}
-
-#[test]
-fn generation_a_asks_for_its_own_token_and_its_life_ends() {
-    let delius = delius();
-    let logon = ask(
-        &delius,
-        "POST",
-        "/api/logon",
-        &body(&file("legacy-2018/logon-request.txt")),
-    );
-    assert_eq!(
-        (logon.status, logon.content_type),
-        (200, Some("text/plain;charset=UTF-8"))
-    );
-    let token = String::from_utf8(logon.body.to_vec()).unwrap();
-    let read = |authorization: Option<&str>, now| {
-        let request = Request {
-            authorization,
-            now,
-            ..PLAIN
-        };
-        let path = "/api/offenders/nomsNumber/z9001xa/all";
-        let reply = ask(&delius, "GET", path, &request);
-        (reply.status, String::from_utf8(reply.body.to_vec()).unwrap())
-    };
-    let refused = |status, name: &str| {
-        (
-            status,
-            file(&format!("legacy-2018/errors/{name}")).trim_end().to_owned(),
-        )
-    };
-    let bearer = format!("Bearer {token}");
-    let end = NOW + 300;
-    assert_eq!(
-        read(Some(&bearer), end - 1),
-        (200, file("legacy-2018/offender-all/Z9001XA.json"))
-    );
-    assert_eq!(read(Some(&bearer), end), refused(403, "403-expired-token.txt"));
-    assert_eq!(read(None, NOW), refused(401, "401-no-token.txt"));
-    assert_eq!(read(Some("Basic abc"), NOW), refused(401, "401-no-token.txt"));
-    assert_eq!(read(Some("Bearer abc"), NOW), refused(403, "403-bad-token.txt"));
-    let foreign = format!("Bearer {}", file("legacy-2018/logon-response.txt").trim_end());
-    assert_eq!(read(Some(&foreign), NOW), refused(403, "403-invalid-signature.txt"));
-}
-
-#[test]
-fn generation_a_answers_every_recorded_read() {
-    let delius = delius();
-    let token = ask(&delius, "POST", "/api/logon", &body("NationalUser")).body;
-    let authorization = format!("bearer {}", std::str::from_utf8(&token).unwrap());
-    let read = |noms: &str, endpoint: &str| {
-        let request = Request {
-            authorization: Some(&authorization),
-            ..PLAIN
-        };
-        let path = format!("/api/offenders/nomsNumber/{noms}/{endpoint}");
-        ask(&delius, "GET", &path, &request)
-    };
-    for noms in KNOWN {
-        let all = file(&format!("legacy-2018/offender-all/{noms}.json"));
-        assert_json(&read(noms, "all"), 200, &all);
-        let registrations = file(&format!("legacy-2018/registrations/{noms}.json"));
-        assert_json(&read(noms, "registrations"), 200, &registrations);
-    }
-    for noms in ["Z9008XH", "Z9009XJ", "Q1234QQ"] {
-        assert_status(&read(noms, "all"), 404);
-        assert_status(&read(noms, "registrations"), 404);
-    }
-    assert_eq!(read("Z9010XK", "all").status, 500);
-}
-
-#[test]
-fn only_users_that_exist_log_on() {
-    let delius = delius();
-    let logon = |name: &str| ask(&delius, "POST", "/api/logon", &body(name)).status;
-    assert_eq!(logon("cn=test.officer,ou=Users,dc=example,dc=org"), 200);
-    assert_eq!(logon("cn=nobody,ou=Users,dc=example,dc=org"), 404);
-    assert_eq!(logon("somebody"), 400);
-    assert_eq!(logon(""), 400);
-    assert_eq!(ask(&delius, "GET", "/api/logon", &PLAIN).status, 405);
 }
 
 #[test]
