@@ -1,4 +1,7 @@
 //! stub
+
+pub mod standin;
+
 /// Runs the program.
 pub fn main() -> std::process::ExitCode {
     std::process::ExitCode::SUCCESS

@@ -11,10 +11,30 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http_body_util::{Either, Full};
+use hyper::Response;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use super::delius::Reply;
+
+/// A reply as hyper sends it; `truncate` lets it break off half-way.
+pub(super) fn respond(reply: Reply, truncate: bool) -> Response<ReplyBody> {
+    let body = if truncate {
+        Either::Right(Half::of(&reply.body))
+    } else {
+        Either::Left(Full::new(reply.body))
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = http::StatusCode::from_u16(reply.status).unwrap_or_default();
+    if let Some(content_type) = reply.content_type {
+        let value = http::HeaderValue::from_static(content_type);
+        response.headers_mut().insert(CONTENT_TYPE, value);
+    }
+    response
+}
 
 /// What hyper sends: a whole body or half of one.
 pub(super) type ReplyBody = Either<Full<Bytes>, Half>;
@@ -27,7 +47,7 @@ pub(super) struct Half {
 }
 
 impl Half {
-    pub(super) fn of(body: &Bytes) -> Self {
+    fn of(body: &Bytes) -> Self {
         Self {
             first: Some(body.slice(..body.len() / 2)),
             flushed: false,

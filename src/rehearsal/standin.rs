@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http_body_util::{BodyExt, Either, Full, Limited};
+use http::header::AUTHORIZATION;
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use super::delius::{Ask, CustodialEvents, Data, Delius, Dice, FAULT_HEADER, Misbehaviour, Reply, Rule};
 use super::record::Record;
 pub use super::record::Seen;
-use super::sabotage::{GARBAGE, Half, RESET, ReplyBody, Sabotage, Wire};
+use super::sabotage::{GARBAGE, RESET, ReplyBody, Sabotage, Wire, respond};
 use crate::clock;
 
 const BODY_LIMIT: usize = 1 << 20;
@@ -249,21 +249,6 @@ async fn accept(listener: TcpListener, world: Arc<World>) {
             let _ = connection.await; // a broken connection is the caller's to notice
         });
     }
-}
-
-fn respond(reply: Reply, truncate: bool) -> Response<ReplyBody> {
-    let body = if truncate {
-        Either::Right(Half::of(&reply.body))
-    } else {
-        Either::Left(Full::new(reply.body))
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = http::StatusCode::from_u16(reply.status).unwrap_or_default();
-    if let Some(content_type) = reply.content_type {
-        let value = http::HeaderValue::from_static(content_type);
-        response.headers_mut().insert(CONTENT_TYPE, value);
-    }
-    response
 }
 
 #[cfg(test)]
