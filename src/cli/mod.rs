@@ -1,5 +1,6 @@
 //! stub
 
+pub mod demo;
 pub mod standin;
 
 /// Runs the program.
