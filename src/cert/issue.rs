@@ -8,6 +8,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use aws_lc_rs::signature::Ed25519KeyPair;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::string::Ia5String;
@@ -174,7 +175,7 @@ impl Authority {
         let key = KeyKind::EcdsaP256.generate()?;
         let certificate = params.self_signed(&key)?;
         Ok(Self {
-            key_pem: Secret::new(key.serialize_pem()),
+            key_pem: Secret::new(new_key_pem(&key)?),
             path: vec![certificate.der().clone()],
             issuer: Issuer::new(params, key),
             is_root: true,
@@ -189,7 +190,7 @@ impl Authority {
         let mut path = vec![certificate.der().clone()];
         path.extend_from_slice(self.sent_along());
         Ok(Self {
-            key_pem: Secret::new(key.serialize_pem()),
+            key_pem: Secret::new(new_key_pem(&key)?),
             path,
             issuer: Issuer::new(params, key),
             is_root: false,
@@ -227,7 +228,7 @@ impl Authority {
         let signed = self.signed(certificate.der(), &params);
         Ok(Issued {
             chain_pem: signed.chain_pem,
-            key_pem: Secret::new(key.serialize_pem()),
+            key_pem: Secret::new(new_key_pem(&key)?),
             leaf: signed.leaf,
             serial: signed.serial,
         })
@@ -338,7 +339,7 @@ pub fn self_signed(spec: &Spec) -> Result<Issued, IssueError> {
     let serial = params.serial_number.as_ref().map(SerialNumber::to_bytes);
     Ok(Issued {
         chain_pem: pem("CERTIFICATE", certificate.der()),
-        key_pem: Secret::new(key.serialize_pem()),
+        key_pem: Secret::new(new_key_pem(&key)?),
         leaf: certificate.der().clone(),
         serial: hex(&serial.unwrap_or_default()),
     })
@@ -399,7 +400,7 @@ fn check(validity: Validity) -> Result<Validity, IssueError> {
 
 fn parse_serial(text: &str) -> Result<SerialNumber, IssueError> {
     let wrong = || IssueError::Serial(text.escape_debug().to_string());
-    if text.is_empty() || text.len() % 2 != 0 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+    if text.is_empty() || !text.len().is_multiple_of(2) || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return Err(wrong());
     }
     let bytes = (0..text.len())
@@ -407,6 +408,18 @@ fn parse_serial(text: &str) -> Result<SerialNumber, IssueError> {
         .map(|at| u8::from_str_radix(&text[at..at + 2], 16));
     let bytes: Vec<u8> = bytes.collect::<Result<_, _>>().map_err(|_| wrong())?;
     Ok(SerialNumber::from_slice(&bytes))
+}
+
+/// PKCS#8, version 1 also for Ed25519: version 2, which the library writes, is not read by OpenSSL 3.0.
+fn new_key_pem(key: &KeyPair) -> Result<String, IssueError> {
+    if key.algorithm() != &rcgen::PKCS_ED25519 {
+        return Ok(key.serialize_pem());
+    }
+    let version_1 = Ed25519KeyPair::from_pkcs8(key.serialized_der())
+        .map_err(|_| IssueError::Sign(rcgen::Error::CouldNotParseKeyPair))?
+        .to_pkcs8v1()
+        .map_err(|_| IssueError::Random)?;
+    Ok(pem("PRIVATE KEY", version_1.as_ref()))
 }
 
 fn key_to_pem(key: &PrivateKeyDer<'static>) -> String {
@@ -419,7 +432,7 @@ fn key_to_pem(key: &PrivateKeyDer<'static>) -> String {
 }
 
 /// RFC 7468 textual encoding.
-fn pem(label: &str, der: &[u8]) -> String {
+pub(super) fn pem(label: &str, der: &[u8]) -> String {
     let base64 = STANDARD.encode(der);
     let mut text = format!("-----BEGIN {label}-----\n");
     for at in (0..base64.len()).step_by(64) {
@@ -522,6 +535,10 @@ mod tests {
             let bundle = load::bundle(issued.chain_pem.as_bytes(), issued.key_pem.expose().as_bytes()).unwrap();
             let key = bundle.leaf_facts().key;
             assert_eq!((key.algorithm, key.bits), (algorithm, bits), "{kind:?}");
+            // SEQUENCE { INTEGER version, …: everybody reads version 1, which is written as 0.
+            let der = bundle.key().secret_der();
+            let version = der.windows(3).position(|part| part == [2, 1, 0]);
+            assert!(matches!(version, Some(2..=4)), "{kind:?}");
         }
     }
 

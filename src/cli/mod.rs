@@ -1,5 +1,6 @@
 //! stub
 
+pub mod certificate;
 pub mod demo;
 pub mod standin;
 

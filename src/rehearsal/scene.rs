@@ -222,6 +222,24 @@ fn quoted(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
+
+    #[test]
+    fn both_configurations_are_accepted_without_a_warning() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 4711));
+        let source = |text| {
+            let name = "demo.toml".to_owned();
+            [config::Source { name, text }]
+        };
+        let sidecar = source(sidecar_config(Path::new("/demo"), address));
+        let loaded = config::load_run(&sidecar, &[]).unwrap_or_else(|problems| panic!("{}", problems.lines()));
+        assert_eq!(loaded.settings.routes.len(), ROUTES.len());
+        assert_eq!(loaded.warnings.lines(), "");
+        let gateway = source(gateway_config(Path::new("/demo"), address));
+        let loaded = config::load_gateway(&gateway, &[]).unwrap_or_else(|problems| panic!("{}", problems.lines()));
+        assert_eq!(loaded.settings.allow[0].routes.len(), ROUTES.len());
+        assert_eq!(loaded.warnings.lines(), "");
+    }
 
     #[test]
     fn both_configurations_are_toml_and_name_the_files_that_are_written() {
