@@ -7,6 +7,7 @@ pub mod child;
 pub mod client;
 pub mod delius;
 pub mod demo;
+mod evidence;
 pub mod papers;
 mod record;
 mod sabotage;
