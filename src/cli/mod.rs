@@ -1,6 +1,10 @@
 //! stub
+
 pub mod certificate;
 pub mod check;
+pub mod demo;
+pub mod standin;
+
 /// Runs the program.
 pub fn main() -> std::process::ExitCode {
     std::process::ExitCode::SUCCESS

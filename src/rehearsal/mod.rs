@@ -1,1 +1,17 @@
-//! stub
+//! A whole world on one machine: the other side of the path, made of invented people, and the demo that walks it.
+//!
+//! Nothing here prints: what a step showed is a value, and `cli` says it. Certificates are made for the day, ports
+//! come from the kernel, files lie in a directory that goes with the value that owns it.
+
+pub mod child;
+pub mod client;
+pub mod delius;
+pub mod demo;
+mod evidence;
+pub mod papers;
+mod record;
+mod sabotage;
+pub mod scene;
+pub mod standin;
+pub mod step;
+pub mod trial;

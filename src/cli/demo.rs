@@ -1,0 +1,231 @@
+//! `demo`: the whole path on one machine, told step by step.
+//!
+//! What is shown and how it is checked is `rehearsal`'s; this file says it, in colour only on a terminal. 0: every
+//! step was shown. 1: one was not, or the stage could not be set.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anstream::{eprintln, println};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::rehearsal::child::Stop;
+use crate::rehearsal::demo::perform;
+use crate::rehearsal::scene::Scene;
+use crate::rehearsal::step::{Line, Step, Verdict};
+use crate::rehearsal::trial::{Outcome, Trial, trials};
+
+const BOLD: &str = "\x1b[1m";
+const DIM: &str = "\x1b[2m";
+const GREEN: &str = "\x1b[32m";
+const RED: &str = "\x1b[31m";
+const RESET: &str = "\x1b[0m";
+/// While serving: how often the children are looked after.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// The whole path on one machine, with real requests and invented people
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    delius-sidecar demo\n  \
+    delius-sidecar demo --serve          then copy the curl lines; Ctrl-C ends it\n  \
+    delius-sidecar demo --output json    exit code 0 when every step was shown, else 1")]
+pub struct DemoArgs {
+    /// Leave everything running afterwards and print curl lines to try
+    #[arg(long)]
+    serve: bool,
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    steps: &'a [Step],
+    shown: usize,
+    failed: usize,
+    milliseconds: u128,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    curl: Vec<Trial>,
+}
+
+/// Runs the demo.
+pub fn demo(args: DemoArgs) -> ExitCode {
+    let stop = Stop::default();
+    if let Err(error) = stop_on_signal(&stop) {
+        eprintln!("error: cannot wait for signals: {error}");
+        return ExitCode::FAILURE;
+    }
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => {
+            eprintln!("error: cannot find the program's own file, which the demo starts again: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match show(&program, &args, &stop) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(said) => {
+            eprintln!("error: {said}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `false`: not everything was shown.
+fn show(program: &Path, args: &DemoArgs, stop: &Stop) -> Result<bool, String> {
+    let text = args.output == Output::Text;
+    let started = Instant::now();
+    let mut scene = Scene::set(program, &std::env::temp_dir(), stop).map_err(|error| error.to_string())?;
+    if text {
+        print_stage(&scene, started.elapsed());
+    }
+    let mut steps = Vec::new();
+    let whole = perform(scene.stage(), stop, |step| {
+        if text {
+            print_step(steps.len() + 1, &step);
+        }
+        steps.push(step);
+    });
+    if !whole {
+        return Err("interrupted".to_owned());
+    }
+    let shown = steps.iter().filter(|step| step.verdict == Verdict::Shown).count();
+    let failed = steps.len() - shown;
+    let took = started.elapsed();
+    let curl: Vec<_> = if args.serve {
+        trials(&scene).into_iter().map(Trial::tried).collect()
+    } else {
+        Vec::new()
+    };
+    let broken = curl.iter().any(|trial| matches!(trial.outcome, Outcome::Fails(_)));
+    if text {
+        print_summary(shown, &steps, took);
+        print_trials(&curl);
+    } else {
+        let told = Told {
+            steps: &steps,
+            shown,
+            failed,
+            milliseconds: took.as_millis(),
+            curl,
+        };
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&told).map_err(|error| error.to_string())?
+        );
+    }
+    if args.serve {
+        while !stop.wait(LOOK_AGAIN) {
+            // Ctrl-C reaches the children too; only an end that nobody asked for is worth a word.
+            if let Some(lost) = scene.lost()
+                && !stop.wait(LOOK_AGAIN)
+            {
+                return Err(lost);
+            }
+        }
+    } else if failed > 0
+        && let Some(lost) = scene.lost()
+    {
+        return Err(lost);
+    }
+    Ok(failed == 0 && !broken)
+}
+
+fn print_stage(scene: &Scene, took: Duration) {
+    let stage = scene.stage();
+    println!("{BOLD}The path, on this machine{RESET}\n");
+    println!("  this demo, as the app ──HTTP──▶ sidecar ══mutual TLS══▶ gateway ──HTTP──▶ Delius stand-in");
+    println!("  sidecar         http://{}", stage.sidecar);
+    println!("  gateway         https://{}", stage.gateway);
+    println!("  Delius stand-in http://{}", stage.delius.address());
+    println!(
+        "  {DIM}a throw-away CA, valid for a day; all files in {}{RESET}",
+        scene.directory().display()
+    );
+    println!("  {DIM}up after {}{RESET}", seconds(took));
+}
+
+fn print_step(number: usize, step: &Step) {
+    println!("\n{BOLD}{number}. {}{RESET}", step.title);
+    for line in &step.lines {
+        let (mark, text) = match line {
+            Line::Sent(text) => ("→", text),
+            Line::Came(text) => ("←", text),
+            Line::Note(text) => (" ", text),
+        };
+        println!("   {mark} {}", text.replace('\n', "\n       "));
+    }
+    let took = seconds(step.took);
+    match &step.verdict {
+        Verdict::Shown => println!("   {GREEN}✓ shown{RESET} {DIM}({took}){RESET}"),
+        Verdict::Failed(reason) => println!("   {RED}✗ not shown: {reason}{RESET} {DIM}({took}){RESET}"),
+    }
+}
+
+fn print_summary(shown: usize, steps: &[Step], took: Duration) {
+    let colour = if shown == steps.len() { GREEN } else { RED };
+    println!(
+        "\n{colour}{BOLD}{shown} of {} shown{RESET} in {}",
+        steps.len(),
+        seconds(took)
+    );
+    for (number, step) in steps.iter().enumerate() {
+        if let Verdict::Failed(reason) = &step.verdict {
+            println!("  {RED}✗{RESET} {}. {}: {reason}", number + 1, step.title);
+        }
+    }
+}
+
+fn print_trials(trials: &[Trial]) {
+    if trials.is_empty() {
+        return;
+    }
+    println!("\n{BOLD}To try{RESET}");
+    for trial in trials {
+        println!("\n  {DIM}# {}{RESET}", trial.what);
+        println!("  {}", trial.command);
+        match &trial.outcome {
+            Outcome::Works(how) => println!("  {GREEN}✓{RESET} {DIM}{how}{RESET}"),
+            Outcome::Fails(why) => println!("  {RED}✗ {why}{RESET}"),
+            Outcome::Untried => println!("  {DIM}not tried: curl is not installed{RESET}"),
+        }
+    }
+    println!("\nrunning until Ctrl-C");
+}
+
+fn seconds(took: Duration) -> String {
+    if took < Duration::from_secs(1) {
+        format!("{} ms", took.as_millis())
+    } else {
+        format!("{:.1} s", took.as_secs_f64())
+    }
+}
+
+/// Ctrl-C and SIGTERM become a request to stop, so that children and files go before the program does.
+fn stop_on_signal(stop: &Stop) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut terminate, mut interrupt) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
+    let stop = stop.clone();
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        });
+        stop.request();
+    })?;
+    Ok(())
+}
