@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cert::peer::Pattern;
-use crate::route::path::Template;
+use crate::route::{Methods, Template};
 
 /// Everything `run` needs.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub listen: Listen,
     pub observe: Option<Observe>,
+    pub control: Option<Control>,
     pub log: Log,
     pub identities: BTreeMap<String, Identity>,
     pub upstreams: BTreeMap<String, Upstream>,
@@ -72,7 +73,13 @@ pub struct Observe {
     pub address: std::net::SocketAddr,
 }
 
-/// How log lines look.
+/// Everything that changes state: a unix socket.
+#[derive(Clone, Debug)]
+pub struct Control {
+    pub socket: PathBuf,
+}
+
+/// How log lines look. Default: JSON, `info`, with access lines.
 #[derive(Clone, Debug)]
 pub struct Log {
     pub format: LogFormat,
@@ -95,6 +102,18 @@ pub struct Identity {
     pub private_key: PathBuf,
     /// DNS names that the leaf must carry; empty: any.
     pub expect_dns: Vec<String>,
+    /// A second place, a directory of the same shape, where the next certificate arrives.
+    pub staged: Option<PathBuf>,
+    /// What follows a passed trial. Default automatic.
+    pub promotion: Promotion,
+}
+
+/// What follows a passed trial of a new certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promotion {
+    Automatic,
+    /// The operator promotes.
+    Manual,
 }
 
 /// One other side.
@@ -108,9 +127,12 @@ pub struct Upstream {
     pub base_path: String,
     /// The name to verify and to send as SNI and `Host`, where it differs from `host`.
     pub server_name: Option<String>,
+    /// Not used with plain HTTP.
     pub trust: Trust,
-    /// Key into `Settings::identities`.
+    /// Key into `Settings::identities`; always `None` for a gateway.
     pub identity: Option<String>,
+    /// The request that proves a new identity.
+    pub trial: Option<Trial>,
     pub times: Times,
     pub pool: Pool,
     pub breaker: Breaker,
@@ -118,6 +140,15 @@ pub struct Upstream {
     pub http2: bool,
     /// Lowest TLS version. Default 1.2.
     pub tls_min: TlsVersion,
+}
+
+/// A request that changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// `GET` or `HEAD`.
+    pub method: String,
+    /// Without parameters; the upstream's base path is put before it.
+    pub path: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,15 +233,6 @@ pub struct Route {
     pub ndh: Leg,
 }
 
-/// Which methods a route takes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Methods {
-    /// `*`
-    Any,
-    /// As written; methods are case-sensitive.
-    Listed(Vec<String>),
-}
-
 /// One way to answer a route.
 #[derive(Clone, Debug)]
 pub struct Leg {
@@ -235,6 +257,7 @@ pub enum Authorization {
 pub struct GatewaySettings {
     /// Where it listens; any address may be used: every caller is authenticated.
     pub address: std::net::SocketAddr,
+    /// As `Listen::workers`.
     pub workers: usize,
     pub limits: Limits,
     pub caller_timeout: Duration,
