@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use delius_sidecar::config::settings::Settings;
+use delius_sidecar::config::{self, Source};
 use delius_sidecar::fault::{Code, Side};
 
 /// `| `code` | status | side | …`: the first three cells of each row of the error table.
@@ -38,5 +40,67 @@ fn operations_md_says_whose_side_each_code_is_on() {
             Side::Upstream => "upstream",
         };
         assert_eq!(side, expected, "{code}");
+    }
+}
+
+/// The settings of the example in README.md.
+fn example() -> Settings {
+    let readme = include_str!("../../README.md");
+    let block = readme
+        .split("```toml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let source = Source {
+        name: "README.md".to_owned(),
+        text: block.expect("there is a TOML block").to_owned(),
+    };
+    match config::load_run(&[source], &[]) {
+        Ok(loaded) => loaded.settings,
+        Err(problems) => panic!("the example in README.md is refused: {problems:?}"),
+    }
+}
+
+#[test]
+fn the_configuration_in_the_readme_is_accepted() {
+    assert_eq!(example().routes.len(), 1);
+}
+
+#[test]
+fn the_defaults_in_operations_md_are_the_defaults() {
+    let settings = example();
+    let (limits, ndh) = (&settings.listen.limits, &settings.upstreams["ndh"]);
+    let said = include_str!("../../docs/operations.md");
+    let kib = |bytes: usize| format!("{} KiB", bytes / 1024);
+    let seconds = |time: std::time::Duration| format!("{} s", time.as_secs());
+    for row in [
+        format!("| `request_line` | {} |", kib(limits.request_line)),
+        format!(
+            "| `headers`, `head` | {} fields, {} |",
+            limits.headers,
+            kib(limits.head_bytes)
+        ),
+        format!("| `body` | {} MiB,", limits.body_bytes >> 20),
+        format!("| `connections` | {} |", limits.connections),
+        format!("| `in_flight` | {} for", limits.in_flight),
+        format!("| `head_time` | {} for", seconds(limits.head_time)),
+        format!("| `keep_alive` | {} idle", seconds(limits.keep_alive)),
+        format!("`drain.quiet` ({})", seconds(settings.listen.drain_quiet)),
+        format!("`drain.deadline` ({})", seconds(settings.listen.drain_deadline)),
+        format!("`listen.caller_timeout`, {})", seconds(settings.listen.caller_timeout)),
+        format!("| `connect` | {} for", seconds(ndh.times.connect)),
+        format!("| `handshake` | {} |", seconds(ndh.times.handshake)),
+        format!("| `first_byte` | {} |", seconds(ndh.times.first_byte)),
+        format!("| `idle` | {} between", seconds(ndh.times.idle)),
+        format!("| `total` | {} |", seconds(ndh.times.total)),
+        format!("| `connection_faults` | {} in", ndh.breaker.connection_faults),
+        format!(
+            "| {}, {} results,",
+            seconds(ndh.breaker.window),
+            ndh.breaker.min_results
+        ),
+        format!("over {} persons", ndh.breaker.min_persons),
+        format!("| `open_for` | {},", seconds(ndh.breaker.open_for)),
+    ] {
+        assert!(said.contains(&row), "docs/operations.md does not say: {row}");
     }
 }
