@@ -1,1 +1,5 @@
 //! One test binary; a file for each behaviour.
+
+mod support;
+
+mod peers;
