@@ -109,11 +109,26 @@ pub enum Side {
     Upstream,
 }
 
+/// Which part of the request a [`Code::RequestTooLarge`] is about: HTTP has a status for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Method, target and version.
+    RequestLine,
+    /// The header fields: their number or their bytes.
+    Headers,
+    /// The content.
+    Body,
+}
+
 /// One failure of one request (or of one dial made for it).
 #[derive(Clone, Debug)]
 pub struct Fault {
     /// The stable code.
     pub code: Code,
+    /// With [`Code::RequestTooLarge`]: which part was too large.
+    pub part: Option<Part>,
+    /// When the caller may come again, in seconds.
+    pub retry_after: Option<u32>,
     /// What was being done, with whom, what was found, what to do: for the log.
     pub detail: Cow<'static, str>,
 }
@@ -123,7 +138,26 @@ impl Fault {
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
+            part: None,
+            retry_after: None,
             detail: detail.into(),
+        }
+    }
+
+    /// The request, or a part of it, is beyond a limit.
+    pub fn too_large(part: Part, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            part: Some(part),
+            ..Self::new(Code::RequestTooLarge, detail)
+        }
+    }
+
+    /// The same fault, with a time after which the caller may come again.
+    #[must_use]
+    pub fn retry_after(self, seconds: u32) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..self
         }
     }
 }

@@ -2,4 +2,11 @@
 
 mod support;
 
+mod errors;
+mod faulty;
+mod floors;
+mod forward;
+mod framing;
+mod imports;
+mod limits;
 mod peers;

@@ -359,6 +359,27 @@ impl Conn {
         let _ = socket2::SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
     }
 
+    /// Waits until this many connections have completed their handshake.
+    pub(crate) fn wait_for_others(&self, count: usize) {
+        let deadline = Instant::now() + patience();
+        let mut seen = self.record.seen.lock().expect("record");
+        while seen.iter().filter(|seen| seen.shaken).count() < count && Instant::now() < deadline {
+            seen = self
+                .record
+                .changed
+                .wait_timeout(seen, Duration::from_millis(100))
+                .expect("record")
+                .0;
+        }
+    }
+
+    /// Holds the connection open without reading a byte, until the test ends.
+    pub(crate) fn hold_unread(&mut self) {
+        while !self.stop.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Holds the connection open, reading, until the sidecar ends it (or the test ends).
     pub(crate) fn hold(&mut self) {
         while self.more().is_some() {}

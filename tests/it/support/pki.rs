@@ -3,12 +3,10 @@
 //! Two roots that do not know each other; server and client leafs below them; the wrong ones (expired, not yet valid,
 //! for servers only, of the other root, with another name). No file in the repository ever expires.
 
+use std::net::Ipv4Addr;
 use std::sync::{Arc, OnceLock};
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, SerialNumber,
-};
+use delius_sidecar::cert::issue::{Authority, Issued, KeyKind, Purposes, Spec, Validity};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -33,6 +31,8 @@ pub(crate) enum Key {
 pub(crate) struct Leaf {
     pub(crate) chain_pem: String,
     pub(crate) key_pem: String,
+    /// Lower-case hexadecimal.
+    pub(crate) serial: String,
 }
 
 impl Leaf {
@@ -51,86 +51,60 @@ impl Leaf {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Usage {
-    Server,
-    Client,
-}
-
 /// What a leaf is for and when it holds. Times in days from now.
 #[derive(Clone, Copy)]
 struct Order<'a> {
     name: &'a str,
-    usage: Usage,
+    purposes: Purposes,
     key: Key,
     from: i64,
     until: i64,
 }
 
-struct Root {
-    params: CertificateParams,
-    key: KeyPair,
-    pem: String,
-}
+struct Root(Authority);
 
 impl Root {
     fn new(name: &str) -> Self {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("generate a key");
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        window(&mut params, -1, 30);
-        let pem = params.self_signed(&key).expect("sign a root").pem();
-        Self { params, key, pem }
+        Self(Authority::new_root(name, window(-1, 30)).expect("make a root"))
     }
 
     fn issue(&self, order: Order<'_>) -> Leaf {
-        let algorithm = match order.key {
-            Key::Rsa => &PKCS_RSA_SHA256,
-            Key::Ecdsa => &PKCS_ECDSA_P256_SHA256,
+        let mut spec = Spec::new(order.name, order.purposes, window(order.from, order.until));
+        spec.dns = vec![order.name.to_owned()];
+        if order.name == NDH {
+            spec.dns.push("localhost".to_owned());
+            spec.ip = vec![Ipv4Addr::LOCALHOST.into()];
+        }
+        spec.key = match order.key {
+            Key::Rsa => KeyKind::Rsa2048,
+            Key::Ecdsa => KeyKind::EcdsaP256,
         };
-        let key = KeyPair::generate_for(algorithm).expect("generate a key");
-        let names = [order.name.to_owned(), "localhost".to_owned(), "127.0.0.1".to_owned()];
-        let server = order.name == NDH;
-        let names = if server {
-            names.to_vec()
-        } else {
-            vec![order.name.to_owned()]
-        };
-        let mut params = CertificateParams::new(names).expect("leaf names");
-        params.distinguished_name.push(DnType::CommonName, order.name);
-        params.extended_key_usages = vec![match order.usage {
-            Usage::Server => ExtendedKeyUsagePurpose::ServerAuth,
-            Usage::Client => ExtendedKeyUsagePurpose::ClientAuth,
-        }];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
-        params.use_authority_key_identifier_extension = true;
-        window(&mut params, order.from, order.until);
-        let issuer = Issuer::from_params(&self.params, &self.key);
-        let leaf = params.signed_by(&key, &issuer).expect("sign a leaf");
+        let Issued {
+            chain_pem,
+            key_pem,
+            serial,
+            ..
+        } = self.0.issue(&spec).expect("issue a leaf");
         Leaf {
-            chain_pem: leaf.pem(),
-            key_pem: key.serialize_pem(),
+            chain_pem,
+            key_pem: key_pem.expose().clone(),
+            serial,
         }
     }
 
     fn store(&self) -> RootCertStore {
         let mut store = RootCertStore::empty();
-        let root = CertificateDer::from_pem_slice(self.pem.as_bytes()).expect("own PEM");
-        store.add(root).expect("own root");
+        store.add(self.0.certificate().clone()).expect("own root");
         store
     }
 }
 
-fn window(params: &mut CertificateParams, from: i64, until: i64) {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static SERIAL: AtomicU64 = AtomicU64::new(0x00d0_0001);
+fn window(from: i64, until: i64) -> Validity {
     let now = delius_sidecar::clock::unix_seconds();
-    let at = |days: i64| time::OffsetDateTime::from_unix_timestamp(now + days * 86_400).expect("a time near now");
-    params.not_before = at(from);
-    params.not_after = at(until);
-    params.serial_number = Some(SerialNumber::from(SERIAL.fetch_add(1, Ordering::Relaxed)));
+    Validity {
+        not_before: now + from * 86_400,
+        not_after: now + until * 86_400,
+    }
 }
 
 /// Whether a test server asks for a client certificate, and whose.
@@ -162,12 +136,12 @@ pub(crate) fn pki() -> &'static Pki {
 }
 
 impl Pki {
-    pub(crate) fn root_pem(&self) -> &str {
-        &self.root.pem
+    pub(crate) fn root_pem(&self) -> String {
+        self.root.0.certificate_pem()
     }
 
-    pub(crate) fn other_root_pem(&self) -> &str {
-        &self.other.pem
+    pub(crate) fn other_root_pem(&self) -> String {
+        self.other.0.certificate_pem()
     }
 
     pub(crate) fn server(&self, key: Key) -> Leaf {
@@ -196,7 +170,7 @@ impl Pki {
 
     pub(crate) fn server_for_clients_only(&self) -> Leaf {
         self.root.issue(Order {
-            usage: Usage::Client,
+            purposes: Purposes::Client,
             ..SERVER
         })
     }
@@ -231,7 +205,7 @@ impl Pki {
 
     pub(crate) fn client_for_servers_only(&self) -> Leaf {
         self.root.issue(Order {
-            usage: Usage::Server,
+            purposes: Purposes::Server,
             ..CLIENT
         })
     }
@@ -281,14 +255,14 @@ impl Pki {
 
 const SERVER: Order<'_> = Order {
     name: NDH,
-    usage: Usage::Server,
+    purposes: Purposes::Server,
     key: Key::Ecdsa,
     from: -1,
     until: 20,
 };
 const CLIENT: Order<'_> = Order {
     name: APP,
-    usage: Usage::Client,
+    purposes: Purposes::Client,
     key: Key::Ecdsa,
     from: -1,
     until: 20,

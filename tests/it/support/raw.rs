@@ -128,6 +128,22 @@ impl Client {
         self
     }
 
+    /// Writes up to this much and says how much the other side took before it took no more.
+    pub(crate) fn send_until_stuck(&mut self, most: usize) -> usize {
+        self.socket
+            .set_write_timeout(Some(Duration::from_millis(500)))
+            .expect("set a write timeout");
+        let block = vec![b'x'; 64 * 1024];
+        let mut taken = 0;
+        while taken < most {
+            match self.stream.write(&block[..block.len().min(most - taken)]) {
+                Ok(count) if count > 0 => taken += count,
+                _ => break,
+            }
+        }
+        taken
+    }
+
     /// Ends our half: FIN, and still listening.
     pub(crate) fn half_close(&mut self) {
         let _ = self.socket.shutdown(Shutdown::Write);
@@ -179,6 +195,12 @@ impl Client {
     /// The peer closed, and sent nothing before it did.
     pub(crate) fn closed(&mut self) -> bool {
         self.rest().is_some_and(|bytes| bytes.is_empty())
+    }
+
+    /// Listens for this long: `true` while nothing came and the peer did not close. Paces a slow sender.
+    pub(crate) fn still_open(&mut self, pause: Duration) -> bool {
+        let _ = self.fill(Instant::now() + pause);
+        self.buffer.is_empty() && !self.ended
     }
 
     /// Waits until at least one more byte has come (or the end).

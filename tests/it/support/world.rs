@@ -40,7 +40,7 @@ impl World {
             .map(|(name, pattern)| ((*name).to_owned(), (*pattern).to_owned(), String::new()));
         Self {
             url: url.to_owned(),
-            trust: Some(pki().root_pem().to_owned()),
+            trust: Some(pki().root_pem()),
             identity: Some(pki().client(Key::Ecdsa)),
             settings: BTreeMap::new(),
             routes: routes.collect(),

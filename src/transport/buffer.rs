@@ -1,0 +1,176 @@
+//! A read buffer that is borrowed from the worker while bytes are in it, and given back when they are gone: an idle
+//! connection holds none.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::stream::Stream;
+
+/// Room for a request's head and a small body; grows when a head needs more.
+const SMALL: usize = 16 * 1024;
+/// Room for what an upstream sends at a time: four TLS records.
+const LARGE: usize = 64 * 1024;
+/// Unused buffers of each size that a worker keeps.
+const KEPT: usize = 16;
+
+/// The worker's unused buffers.
+#[derive(Debug, Default)]
+pub struct Spares {
+    small: RefCell<Vec<Vec<u8>>>,
+    large: RefCell<Vec<Vec<u8>>>,
+}
+
+/// How much a buffer should hold from the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    Small,
+    Large,
+}
+
+impl Spares {
+    fn of(&self, size: Size) -> (&RefCell<Vec<Vec<u8>>>, usize) {
+        match size {
+            Size::Small => (&self.small, SMALL),
+            Size::Large => (&self.large, LARGE),
+        }
+    }
+}
+
+/// Bytes read and not yet consumed.
+#[derive(Debug)]
+pub struct Buffer {
+    size: Size,
+    /// Initialised memory; empty while nothing is borrowed.
+    memory: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Buffer {
+    /// A buffer without memory.
+    #[must_use]
+    pub fn new(size: Size) -> Self {
+        Self {
+            size,
+            memory: Vec::new(),
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// Borrows memory, unless it has some.
+    pub fn borrow(&mut self, spares: &Spares) {
+        if self.memory.is_empty() {
+            let (list, bytes) = spares.of(self.size);
+            self.memory = list.borrow_mut().pop().unwrap_or_else(|| vec![0; bytes]);
+        }
+    }
+
+    /// Gives the memory back if no byte is in it.
+    pub fn give_back(&mut self, spares: &Spares) {
+        if self.start == self.end && !self.memory.is_empty() {
+            let memory = std::mem::take(&mut self.memory);
+            (self.start, self.end) = (0, 0);
+            let (list, bytes) = spares.of(self.size);
+            let mut list = list.borrow_mut();
+            if memory.len() == bytes && list.len() < KEPT {
+                list.push(memory);
+            }
+        }
+    }
+
+    /// The bytes at hand.
+    #[must_use]
+    pub fn filled(&self) -> &[u8] {
+        &self.memory[self.start..self.end]
+    }
+
+    /// No byte is at hand.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// There is no room for another byte, unless [`Self::grow`] makes some.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.end - self.start == self.memory.len()
+    }
+
+    /// Drops bytes from the front.
+    pub fn consume(&mut self, bytes: usize) {
+        self.start = (self.start + bytes).min(self.end);
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Makes room for at least one more byte, up to `limit` bytes in all; `false` when the limit is reached.
+    pub fn grow(&mut self, limit: usize) -> bool {
+        if !self.is_full() {
+            return true;
+        }
+        if self.memory.len() >= limit {
+            return false;
+        }
+        let bytes = (self.memory.len() * 2).clamp(SMALL, limit.max(SMALL));
+        self.memory.resize(bytes, 0);
+        true
+    }
+
+    /// Reads once into the room behind the bytes at hand; answers how many came, 0 at the end of the stream.
+    ///
+    /// # Errors
+    /// Those of the stream. A full buffer is an error of the caller's and reads as [`io::ErrorKind::StorageFull`].
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>, stream: &mut Stream) -> Poll<io::Result<usize>> {
+        if self.end == self.memory.len() {
+            if self.start == 0 {
+                return Poll::Ready(Err(io::ErrorKind::StorageFull.into()));
+            }
+            self.memory.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        let mut room = ReadBuf::new(&mut self.memory[self.end..]);
+        ready!(Pin::new(stream).poll_read(cx, &mut room))?;
+        let count = room.filled().len();
+        self.end += count;
+        Poll::Ready(Ok(count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_held_only_while_bytes_are_in_it() {
+        let spares = Spares::default();
+        let mut buffer = Buffer::new(Size::Small);
+        buffer.borrow(&spares);
+        buffer.end = 3;
+        buffer.give_back(&spares);
+        assert_eq!(buffer.filled().len(), 3, "bytes that were not consumed stay");
+        buffer.consume(3);
+        buffer.give_back(&spares);
+        assert!(buffer.memory.is_empty());
+        assert_eq!(spares.small.borrow().len(), 1);
+        buffer.borrow(&spares);
+        assert!(spares.small.borrow().is_empty(), "the same memory is used again");
+    }
+
+    #[test]
+    fn it_grows_to_the_limit_and_no_further() {
+        let spares = Spares::default();
+        let mut buffer = Buffer::new(Size::Small);
+        buffer.borrow(&spares);
+        buffer.end = SMALL;
+        assert!(buffer.grow(SMALL + 5));
+        assert_eq!(buffer.memory.len(), SMALL + 5);
+        buffer.end = buffer.memory.len();
+        assert!(!buffer.grow(SMALL + 5));
+    }
+}

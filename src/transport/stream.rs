@@ -1,0 +1,103 @@
+//! One type for every byte stream that the proxy reads and writes.
+//!
+//! An enum and not a trait object or a type parameter: a predictable branch per call, no allocation, and the request
+//! pipeline is compiled once.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::{client, server};
+
+/// A connected stream.
+#[derive(Debug)]
+pub enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    /// We are the TLS client: the mutual-TLS leg.
+    TlsClient(Box<client::TlsStream<TcpStream>>),
+    /// We are the TLS server: the gateway's front.
+    TlsServer(Box<server::TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Waits until there is something to read (or the other side closed), without a buffer to read it into. Where that
+    /// cannot be told (TLS may hold decrypted bytes), answers at once: the caller's read will then wait.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => tcp.poll_read_ready(cx),
+            Self::Unix(unix) => unix.poll_read_ready(cx),
+            Self::TlsClient(_) | Self::TlsServer(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Makes the coming close a reset, so that a reply that was cut short cannot be taken for a complete one.
+    pub fn reset_on_close(&self) {
+        let tcp = match self {
+            Self::Tcp(tcp) => tcp,
+            Self::TlsClient(tls) => tls.get_ref().0,
+            Self::TlsServer(tls) => tls.get_ref().0,
+            Self::Unix(_) => return,
+        };
+        let _ = socket2::SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(s) => Pin::new(s).poll_read(cx, buf),
+            Self::Unix(s) => Pin::new(s).poll_read(cx, buf),
+            Self::TlsClient(s) => Pin::new(s).poll_read(cx, buf),
+            Self::TlsServer(s) => Pin::new(s).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(s) => Pin::new(s).poll_write(cx, buf),
+            Self::Unix(s) => Pin::new(s).poll_write(cx, buf),
+            Self::TlsClient(s) => Pin::new(s).poll_write(cx, buf),
+            Self::TlsServer(s) => Pin::new(s).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(s) => Pin::new(s).poll_write_vectored(cx, bufs),
+            Self::Unix(s) => Pin::new(s).poll_write_vectored(cx, bufs),
+            Self::TlsClient(s) => Pin::new(s).poll_write_vectored(cx, bufs),
+            Self::TlsServer(s) => Pin::new(s).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            // A socket has nothing to flush; saying so here spares two calls on each request.
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::TlsClient(s) => Pin::new(s).poll_flush(cx),
+            Self::TlsServer(s) => Pin::new(s).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(s) => Pin::new(s).poll_shutdown(cx),
+            Self::Unix(s) => Pin::new(s).poll_shutdown(cx),
+            Self::TlsClient(s) => Pin::new(s).poll_shutdown(cx),
+            Self::TlsServer(s) => Pin::new(s).poll_shutdown(cx),
+        }
+    }
+}
