@@ -284,6 +284,14 @@ fn upstream_tls() {
 }
 
 #[test]
+fn upstream_tls_when_our_trust_is_another() {
+    let upstream = answers();
+    let sidecar = World::to(upstream.address()).trust(&pki().other_root_pem()).start();
+    provoke(&sidecar, Code::UpstreamTls, 503);
+    assert!(upstream.bytes().is_empty());
+}
+
+#[test]
 fn upstream_tls_on_a_port_without_tls() {
     let upstream = Hostile::plain(|_, conn| {
         conn.write("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")

@@ -39,7 +39,7 @@ struct Row {
     sees: Sees,
 }
 
-const fn row(name: &'static str, does: fn(&mut Conn), sees: Sees) -> Row {
+fn row(name: &'static str, does: fn(&mut Conn), sees: Sees) -> Row {
     Row {
         name,
         method: "GET",

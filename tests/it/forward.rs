@@ -9,7 +9,7 @@ use crate::support::hostile::{self, Conn, Hostile, answer_with_echo, field, fiel
 use crate::support::origin;
 use crate::support::patience;
 use crate::support::peer::{DOORS, Peer, Tls};
-use crate::support::pki::{APP, Key, NDH, pki};
+use crate::support::pki::{APP, Ask, Key, NDH, pki};
 use crate::support::raw::{Client, Reply};
 use crate::support::world::World;
 use crate::support::{apache, java, nginx};
@@ -197,6 +197,18 @@ fn jsse_answers_through_the_sidecar() {
     let mut client = Client::connect(sidecar.listen);
     let reply = client.get("/bytes/100000?chunked").expect("a reply");
     assert!(reply.body == origin::pattern(100_000), "a chunked reply arrives whole");
+}
+
+#[test]
+fn a_server_that_asks_for_no_certificate_is_served_too() {
+    let server = pki().server_config(Tls::V13, &pki().server(Key::Ecdsa), Ask::Nothing);
+    let upstream = Hostile::tls(server, |_, conn| hostile::echo(conn));
+    let sidecar = World::to(upstream.address()).start();
+    assert_eq!(
+        Client::connect(sidecar.listen).get("/t/x").expect("a reply").status,
+        200
+    );
+    assert_eq!(upstream.seen()[0].peer, None);
 }
 
 // === request headers ===

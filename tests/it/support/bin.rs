@@ -98,10 +98,6 @@ impl Sidecar {
         }
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Everything printed so far, one text.
     pub(crate) fn printed(&self) -> String {
         self.output.lines.lock().expect("output").join("\n")

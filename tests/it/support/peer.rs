@@ -33,7 +33,7 @@ pub(crate) struct Peer {
     // order matters: the process ends before its directory and its origin go
     _process: Process,
     pub(crate) directory: TempDir,
-    pub(crate) origin: Option<super::hostile::Hostile>,
+    _origin: Option<super::hostile::Hostile>,
 }
 
 impl Peer {
@@ -49,7 +49,7 @@ impl Peer {
             doors,
             _process: process,
             directory,
-            origin,
+            _origin: origin,
         }
     }
 
