@@ -109,7 +109,7 @@ fn request_malformed() {
 fn request_too_large() {
     let upstream = answers();
     let sidecar = World::to(upstream.address())
-        .set("listen.limits", "body_bytes", "\"10B\"")
+        .set("listen.limits", "body", "\"10B\"")
         .start();
     let mut client = Client::connect(sidecar.listen);
     client.send(format!(
@@ -390,7 +390,7 @@ fn upstream_timeout_when_no_reply_comes() {
         }
     });
     let sidecar = World::to(upstream.address())
-        .set("upstream.ndh.times", "first_byte", "\"300ms\"")
+        .set("upstream.ndh.timeouts", "first_byte", "\"300ms\"")
         .start();
     provoke(&sidecar, Code::UpstreamTimeout, 504);
     assert_eq!(
@@ -404,7 +404,7 @@ fn upstream_timeout_when_no_reply_comes() {
 fn upstream_timeout_when_the_handshake_hangs() {
     let upstream = Hostile::tls(pki().good_server(), |_, conn| conn.hold());
     let sidecar = World::to(upstream.address())
-        .set("upstream.ndh.times", "handshake", "\"300ms\"")
+        .set("upstream.ndh.timeouts", "handshake", "\"300ms\"")
         .start();
     provoke(&sidecar, Code::UpstreamTimeout, 504);
 }
@@ -417,8 +417,8 @@ fn upstream_timeout_when_the_head_trickles() {
         }
     });
     let sidecar = World::to(upstream.address())
-        .set("upstream.ndh.times", "first_byte", "\"500ms\"")
-        .set("upstream.ndh.times", "total", "\"1500ms\"")
+        .set("upstream.ndh.timeouts", "first_byte", "\"500ms\"")
+        .set("upstream.ndh.timeouts", "total", "\"1500ms\"")
         .start();
     provoke(&sidecar, Code::UpstreamTimeout, 504);
 }

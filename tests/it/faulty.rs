@@ -556,8 +556,8 @@ fn upstream(tls: Tls) -> Hostile {
 fn sidecar(upstream: &Hostile) -> Sidecar {
     World::to(upstream.address())
         .no_breaker()
-        .set("upstream.ndh.times", "first_byte", "\"700ms\"")
-        .set("upstream.ndh.times", "idle", "\"700ms\"")
+        .set("upstream.ndh.timeouts", "first_byte", "\"700ms\"")
+        .set("upstream.ndh.timeouts", "idle", "\"700ms\"")
         .start()
 }
 
@@ -733,7 +733,7 @@ fn a_fresh_connection_that_dies_is_not_tried_again() {
 #[test]
 fn a_slow_answer_is_not_asked_for_again() {
     let upstream = stale(Conn::hold);
-    let world = World::to(upstream.address()).set("upstream.ndh.times", "first_byte", "\"400ms\"");
+    let world = World::to(upstream.address()).set("upstream.ndh.timeouts", "first_byte", "\"400ms\"");
     let (status, fault, arrived) = second_request(&upstream, world, "GET /t/second HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(
         (status, fault.as_deref(), arrived),

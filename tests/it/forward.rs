@@ -692,7 +692,7 @@ fn a_large_body_passes_in_bounded_memory_when_the_upstream_is_slow() {
         }
     });
     let sidecar = World::to(upstream.address())
-        .set("listen.limits", "body_bytes", "\"64MiB\"")
+        .set("listen.limits", "body", "\"64MiB\"")
         .start();
     let mut client = Client::connect(sidecar.listen);
     client.send(format!(

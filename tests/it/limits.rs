@@ -112,7 +112,7 @@ fn too_many_headers_are_431() {
 fn a_head_with_too_many_bytes_is_431() {
     let upstream = echo();
     let sidecar = World::to(upstream.address())
-        .set("listen.limits", "head_bytes", "\"4KiB\"")
+        .set("listen.limits", "head", "\"4KiB\"")
         .start();
     let request = |bytes: usize| format!("GET /t/x HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n\r\n", "y".repeat(bytes));
     let mut client = Client::connect(sidecar.listen);
@@ -134,7 +134,7 @@ fn a_head_with_too_many_bytes_is_431() {
 fn a_body_that_announces_too_much_is_413_at_once() {
     let upstream = echo();
     let sidecar = World::to(upstream.address())
-        .set("listen.limits", "body_bytes", "\"1KiB\"")
+        .set("listen.limits", "body", "\"1KiB\"")
         .start();
     let mut client = Client::connect(sidecar.listen);
     client
@@ -158,7 +158,7 @@ fn a_body_that_announces_too_much_is_413_at_once() {
 fn a_body_that_turns_out_too_large_is_413_and_never_complete_upstream() {
     let upstream = echo();
     let sidecar = World::to(upstream.address())
-        .set("listen.limits", "body_bytes", "\"1KiB\"")
+        .set("listen.limits", "body", "\"1KiB\"")
         .start();
     let mut client = Client::connect(sidecar.listen);
     client.send("POST /t/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -180,8 +180,8 @@ fn a_body_that_turns_out_too_large_is_413_and_never_complete_upstream() {
 fn a_route_may_allow_more_or_less() {
     let upstream = echo();
     let sidecar = World::to(upstream.address())
-        .route("small", "POST /small/{case}", "body_bytes = \"10B\"")
-        .set("listen.limits", "body_bytes", "\"1KiB\"")
+        .route("small", "POST /small/{case}", "body = \"10B\"")
+        .set("listen.limits", "body", "\"1KiB\"")
         .start();
     let mut client = Client::connect(sidecar.listen);
     client.send("POST /small/x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789");
@@ -259,7 +259,7 @@ fn a_kept_alive_connection_with_nothing_to_do_is_closed_silently() {
 fn a_body_that_stalls_is_ended() {
     let upstream = echo();
     let sidecar = World::to(upstream.address())
-        .set("upstream.ndh.times", "idle", "\"400ms\"")
+        .set("upstream.ndh.timeouts", "idle", "\"400ms\"")
         .start();
     let mut client = Client::connect(sidecar.listen);
     client.send("POST /t/x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf");
@@ -361,7 +361,7 @@ fn refusals_of_every_kind_leave_no_place_taken() {
     let sidecar = World::to(upstream.address())
         .set("listen.limits", "connections", 4)
         .set("listen.limits", "in_flight", 2)
-        .set("listen.limits", "body_bytes", "\"16B\"")
+        .set("listen.limits", "body", "\"16B\"")
         .start();
     for round in 0..20 {
         for request in [

@@ -45,8 +45,8 @@ impl World {
             settings: BTreeMap::new(),
             routes: routes.collect(),
         }
-        .set("listen", "drain_quiet", text("50ms"))
-        .set("listen", "drain_deadline", text("2s"))
+        .set("drain", "quiet", text("50ms"))
+        .set("drain", "deadline", text("2s"))
     }
 
     pub(crate) fn identity(mut self, leaf: &Leaf) -> Self {
