@@ -29,3 +29,10 @@ pub fn wall() -> Duration {
 pub fn unix_seconds() -> i64 {
     i64::try_from(wall().as_secs()).unwrap_or(i64::MAX)
 }
+
+/// Time since this process first asked: for rules that only compare moments.
+#[must_use]
+pub fn monotonic() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    Instant::now().saturating_duration_since(*START.get_or_init(Instant::now))
+}

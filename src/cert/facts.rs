@@ -14,7 +14,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
-use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
+use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo};
 
 /// What one certificate says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Facts {
         if !rest.is_empty() {
             return Err(FactsError::TrailingBytes(rest.len()));
         }
-        let (dns_names, uri_names, ip_names) = alternative_names(&certificate)?;
+        let names = alternative_names(&certificate)?;
         let key_usage = certificate
             .key_usage()
             .map_err(|_| FactsError::Extension("key usage"))?
@@ -139,9 +139,9 @@ impl Facts {
             subject: printable(&subject.to_string()),
             common_names: texts(subject.iter_common_name()),
             organisational_units: texts(subject.iter_organizational_unit()),
-            dns_names,
-            uri_names,
-            ip_names,
+            dns_names: names.dns,
+            uri_names: names.uri,
+            ip_names: names.ip,
             issuer: printable(&certificate.issuer().to_string()),
             serial: hex(certificate.raw_serial()),
             not_before: certificate.validity().not_before.timestamp(),
@@ -235,6 +235,24 @@ impl fmt::Display for Key {
     }
 }
 
+/// Seconds since the epoch as people and RFC 3339 write them.
+#[must_use]
+pub fn date(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| format!("second {seconds} since 1970"), |at| at.to_string())
+}
+
+/// A number of seconds in the largest unit that says enough.
+#[must_use]
+pub fn span(seconds: i64) -> String {
+    let (number, unit) = match seconds {
+        ..120 => (seconds, "seconds"),
+        120..7_200 => (seconds / 60, "minutes"),
+        7_200..172_800 => (seconds / 3_600, "hours"),
+        _ => (seconds / 86_400, "days"),
+    };
+    format!("{number} {unit}")
+}
+
 /// The pin of a public key as people write it.
 pub(super) fn spki_text(digest: &[u8; 32]) -> String {
     format!("sha256:{}", STANDARD.encode(digest))
@@ -256,20 +274,27 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     out
 }
 
-fn alternative_names(certificate: &X509Certificate<'_>) -> Result<(Vec<String>, Vec<String>, Vec<String>), FactsError> {
-    let (mut dns, mut uri, mut ip) = (Vec::new(), Vec::new(), Vec::new());
+#[derive(Default)]
+struct AlternativeNames {
+    dns: Vec<String>,
+    uri: Vec<String>,
+    ip: Vec<String>,
+}
+
+fn alternative_names(certificate: &X509Certificate<'_>) -> Result<AlternativeNames, FactsError> {
+    let mut names = AlternativeNames::default();
     let extension = certificate
         .subject_alternative_name()
         .map_err(|_| FactsError::Extension("subject alternative name"))?;
     for name in extension.iter().flat_map(|extension| &extension.value.general_names) {
         match name {
-            GeneralName::DNSName(name) => dns.push(printable(name)),
-            GeneralName::URI(name) => uri.push(printable(name)),
-            GeneralName::IPAddress(bytes) => ip.push(address(bytes)),
+            GeneralName::DNSName(name) => names.dns.push(printable(name)),
+            GeneralName::URI(name) => names.uri.push(printable(name)),
+            GeneralName::IPAddress(bytes) => names.ip.push(address(bytes)),
             _ => {}
         }
     }
-    Ok((dns, uri, ip))
+    Ok(names)
 }
 
 fn address(bytes: &[u8]) -> String {
@@ -335,15 +360,137 @@ fn printable(text: &str) -> String {
     })
 }
 
-/// The subject of a trust anchor or certificate as text; for messages.
-pub(super) fn name(name: &X509Name<'_>) -> String {
-    printable(&name.to_string())
-}
-
 /// The parser's reason without the bytes that it could not read.
 fn reason(error: &x509_parser::nom::Err<x509_parser::error::X509Error>) -> String {
     match error {
         x509_parser::nom::Err::Incomplete(_) => String::from("it is cut off"),
         x509_parser::nom::Err::Error(error) | x509_parser::nom::Err::Failure(error) => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::issue::{self, KeyKind, Purposes, Spec, Validity};
+    use super::*;
+
+    fn leaf(spec: &Spec) -> Vec<u8> {
+        issue::self_signed(spec).unwrap().leaf.to_vec()
+    }
+
+    fn spec() -> Spec {
+        Spec {
+            dns: vec![String::from("allocation-manager")],
+            ..Spec::new("allocation-manager", Purposes::Client, Validity::days(1_800_000_000, 1))
+        }
+    }
+
+    /// Replaces the one place where `from` occurs.
+    fn replace(der: &mut [u8], from: &[u8], to: &[u8]) {
+        assert_eq!(from.len(), to.len(), "lengths in DER stay right");
+        let at = der.windows(from.len()).position(|part| part == from).unwrap();
+        der[at..at + to.len()].copy_from_slice(to);
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_the_certificate_and_a_pin_of_its_key() {
+        let der = leaf(&spec());
+        let facts = Facts::read(&der).unwrap();
+        assert_eq!(facts.fingerprint(), hex(digest::digest(&digest::SHA256, &der).as_ref()));
+        let (_, parsed) = X509Certificate::from_der(&der).unwrap();
+        let spki = digest::digest(&digest::SHA256, parsed.public_key().raw);
+        assert_eq!(facts.spki(), format!("sha256:{}", STANDARD.encode(spki)));
+        assert_eq!(facts.spki().len(), "sha256:".len() + 44);
+    }
+
+    #[test]
+    fn a_version_1_certificate_is_read_as_such() {
+        let mut der = leaf(&spec());
+        replace(&mut der, &[0xa0, 3, 2, 1, 2], &[0xa0, 3, 2, 1, 0]);
+        assert_eq!(Facts::read(&der).unwrap().version, 1);
+    }
+
+    #[test]
+    fn a_sha1_signature_is_weak() {
+        let mut der = leaf(&Spec {
+            key: KeyKind::Rsa2048,
+            ..spec()
+        });
+        assert!(!Facts::read(&der).unwrap().weak_signature);
+        let sha256_with_rsa = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 0x0b];
+        let sha1_with_rsa = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 5];
+        replace(&mut der, &sha256_with_rsa, &sha1_with_rsa);
+        replace(&mut der, &sha256_with_rsa, &sha1_with_rsa); // it stands in two places
+        let facts = Facts::read(&der).unwrap();
+        assert!(facts.weak_signature);
+        assert_eq!(facts.signature, "RSA with SHA-1");
+    }
+
+    #[test]
+    fn keys_are_told_with_their_size() {
+        let kinds = [
+            (KeyKind::EcdsaP256, "ECDSA P-256"),
+            (KeyKind::EcdsaP384, "ECDSA P-384"),
+            (KeyKind::Ed25519, "Ed25519"),
+            (KeyKind::Rsa2048, "RSA 2048"),
+        ];
+        for (key, text) in kinds {
+            let facts = Facts::read(&leaf(&Spec { key, ..spec() })).unwrap();
+            assert_eq!(facts.key.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn control_characters_never_leave_a_certificate_as_they_are() {
+        let hostile = Spec {
+            dns: vec![String::from("a\nlevel=error")],
+            ..Spec::new("x\u{1b}[31m\r\ny", Purposes::Client, Validity::days(1_800_000_000, 1))
+        };
+        let facts = Facts::read(&leaf(&hostile)).unwrap();
+        assert_eq!(facts.dns_names, ["a\\nlevel=error"]);
+        assert_eq!(facts.common_names, ["x\\u{1b}[31m\\r\\ny"]);
+        assert!(!format!("{} {}", facts.subject, facts.issuer).contains(char::is_control));
+    }
+
+    #[test]
+    fn names_of_every_kind_stand_in_one_line() {
+        let der = leaf(&Spec {
+            uri: vec![String::from("spiffe://t/a")],
+            ip: vec!["10.0.0.1".parse().unwrap()],
+            ..spec()
+        });
+        let facts = Facts::read(&der).unwrap();
+        assert_eq!(facts.names(), "dns:allocation-manager, uri:spiffe://t/a, ip:10.0.0.1");
+        let none = Facts::read(&leaf(&Spec {
+            dns: Vec::new(),
+            ..spec()
+        }))
+        .unwrap();
+        assert_eq!(none.names(), "none");
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        let der = leaf(&spec());
+        assert!(matches!(Facts::read(b""), Err(FactsError::NotACertificate(_))));
+        assert!(matches!(Facts::read(b"hello"), Err(FactsError::NotACertificate(_))));
+        assert!(matches!(
+            Facts::read(&der[..der.len() - 1]),
+            Err(FactsError::NotACertificate(_))
+        ));
+        assert_eq!(
+            Facts::read(&[der.as_slice(), b"x"].concat()),
+            Err(FactsError::TrailingBytes(1))
+        );
+    }
+
+    #[test]
+    fn a_broken_extension_is_refused_by_its_name() {
+        let mut der = leaf(&spec());
+        // The object identifier of extended key usage, and the sequence in it that becomes a number.
+        let extension = [6, 3, 0x55, 0x1d, 0x25];
+        let at = der.windows(5).position(|part| part == extension).unwrap() + 5;
+        let sequence = at + der[at..].iter().position(|byte| *byte == 0x30).unwrap();
+        der[sequence] = 2;
+        assert_eq!(Facts::read(&der), Err(FactsError::Extension("extended key usage")));
     }
 }

@@ -1,4 +1,5 @@
 //! stub
+pub mod certificate;
 /// Runs the program.
 pub fn main() -> std::process::ExitCode {
     std::process::ExitCode::SUCCESS

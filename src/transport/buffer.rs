@@ -54,12 +54,7 @@ impl Buffer {
     /// A buffer without memory.
     #[must_use]
     pub fn new(size: Size) -> Self {
-        Self {
-            size,
-            memory: Vec::new(),
-            start: 0,
-            end: 0,
-        }
+        Self { size, memory: Vec::new(), start: 0, end: 0 }
     }
 
     /// Borrows memory, unless it has some.
@@ -103,7 +98,7 @@ impl Buffer {
 
     /// Drops bytes from the front.
     pub fn consume(&mut self, bytes: usize) {
-        self.start = (self.start + bytes).min(self.end);
+        self.start = self.start.saturating_add(bytes).min(self.end);
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         }

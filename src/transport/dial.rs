@@ -39,6 +39,16 @@ pub struct DialError {
     pub fault: Fault,
     /// For the metric of failed handshakes; `None` when it did not come to a handshake.
     pub handshake: Option<tls::Failure>,
+    /// The other side's system refused the TCP connection: nothing listens there (at this moment).
+    pub refused: bool,
+}
+
+impl DialError {
+    /// It did not come to dialling, or not to a handshake.
+    #[must_use]
+    pub fn before_dialling(fault: Fault) -> Self {
+        Self { fault, handshake: None, refused: false }
+    }
 }
 
 /// What a finished handshake came to.
@@ -56,16 +66,9 @@ pub struct Secured {
 ///
 /// # Errors
 /// [`DialError`] with the step that failed. Nothing of a request has been sent in any of them.
-pub async fn dial(
-    endpoint: &Endpoint,
-    connector: Option<&TlsConnector>,
-) -> Result<(Stream, Option<Secured>), DialError> {
-    let tcp = connect(endpoint)
-        .await
-        .map_err(|fault| DialError { fault, handshake: None })?;
-    let Some(connector) = connector else {
-        return Ok((Stream::Tcp(tcp), None));
-    };
+pub async fn dial(endpoint: &Endpoint, connector: Option<&TlsConnector>) -> Result<(Stream, Option<Secured>), DialError> {
+    let tcp = connect(endpoint).await?;
+    let Some(connector) = connector else { return Ok((Stream::Tcp(tcp), None)) };
     let deadline = Instant::now() + endpoint.handshake;
     match timeout_at(deadline, connector.connect(endpoint.server_name.clone(), tcp)).await {
         Ok(Ok(stream)) => {
@@ -79,10 +82,7 @@ pub async fn dial(
         }
         Ok(Err(error)) => {
             let (failure, fault) = tls::judge(&error, "during the TLS handshake", endpoint);
-            Err(DialError {
-                fault,
-                handshake: Some(failure),
-            })
+            Err(DialError { fault, handshake: Some(failure), refused: false })
         }
         Err(_) => {
             let sentence = format!(
@@ -90,17 +90,16 @@ pub async fn dial(
                  check that it is the TLS port",
                 endpoint.handshake
             );
-            Err(DialError {
-                fault: Fault::new(Code::UpstreamTimeout, sentence),
-                handshake: Some(tls::Failure::Timeout),
-            })
+            let fault = Fault::new(Code::UpstreamTimeout, sentence);
+            Err(DialError { fault, handshake: Some(tls::Failure::Timeout), refused: false })
         }
     }
 }
 
-async fn connect(endpoint: &Endpoint) -> Result<TcpStream, Fault> {
+async fn connect(endpoint: &Endpoint) -> Result<TcpStream, DialError> {
     let deadline = Instant::now() + endpoint.connect;
-    let unreachable = |sentence: String| Fault::new(Code::UpstreamUnreachable, sentence);
+    let unreachable =
+        |sentence: String| DialError::before_dialling(Fault::new(Code::UpstreamUnreachable, sentence));
     let late = |step: &str| {
         unreachable(format!(
             "{step} {endpoint} took longer than {:?}; check the network policy and that the host is up",
@@ -109,12 +108,7 @@ async fn connect(endpoint: &Endpoint) -> Result<TcpStream, Fault> {
     };
     let addresses: Vec<SocketAddr> = match endpoint.host.parse::<IpAddr>() {
         Ok(ip) => vec![SocketAddr::new(ip, endpoint.port)],
-        Err(_) => match timeout_at(
-            deadline,
-            tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)),
-        )
-        .await
-        {
+        Err(_) => match timeout_at(deadline, tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))).await {
             Ok(Ok(found)) => found.collect(),
             Ok(Err(error)) => {
                 return Err(unreachable(format!(
@@ -142,7 +136,7 @@ async fn connect(endpoint: &Endpoint) -> Result<TcpStream, Fault> {
     if last.kind() == io::ErrorKind::TimedOut {
         return Err(late("connecting to"));
     }
-    Err(unreachable(format!(
-        "connecting to {endpoint} failed ({last}); check that it is up and that the port is right"
-    )))
+    let refused = last.kind() == io::ErrorKind::ConnectionRefused;
+    let sentence = format!("connecting to {endpoint} failed ({last}); check that it is up and that the port is right");
+    Err(DialError { refused, ..unreachable(sentence) })
 }

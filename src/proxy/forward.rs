@@ -1,0 +1,265 @@
+//! Carries one request to its upstream: breaker, connection, exchange; again where that is safe (`attempt`).
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::attempt::{self, Attempt, Verdict};
+use super::breaker::{Admission, Outcome};
+use super::client::Client;
+use super::exchange::{Broken, Exchange, Finished, Progress, Terms};
+use super::plan::Lane;
+use super::worker::{Lender, Worker, Workspace, World};
+use super::{After, Forwarded, REPLY_PATIENCE, Story};
+use crate::clock;
+use crate::fault::{Code, Fault};
+use crate::identity::Standing;
+use crate::transport::dial::DialError;
+use crate::upstream::Target;
+use crate::upstream::connection::Connection;
+use crate::wire::body::{Decoder, Step};
+use crate::wire::framing::Length;
+use crate::wire::reply::{self, Manner};
+
+/// How one attempt ended without a whole reply.
+struct Failed {
+    broken: Broken,
+    /// The TCP connection was refused: nobody listens there.
+    connection_refused: bool,
+    reused: bool,
+    progress: Progress,
+}
+
+/// Forwards the request in `workspace.head` and answers the caller, whatever happens.
+#[allow(clippy::too_many_arguments)] // the pipeline's state, passed down one step
+pub(super) async fn forward(
+    worker: &Rc<Worker>,
+    world: &World,
+    client: &mut Client,
+    workspace: &mut Workspace,
+    story: &mut Story,
+    lane: &Lane,
+    person: u64,
+    terms: &mut Forwarded,
+) -> After {
+    let lender = &world.lenders[lane.target];
+    let target = lender.target.borrow().clone();
+    story.upstream = Some(target.clone());
+    let probing = match lender.breaker.borrow_mut().admit(clock::monotonic()) {
+        Admission::Pass => false,
+        Admission::Probe => true,
+        Admission::Refuse { retry_after } => {
+            let sentence = format!("requests to {} keep failing; it is left alone for {retry_after} s", target.peer);
+            let fault = Fault::new(Code::CircuitOpen, sentence).retry_after(retry_after);
+            return fail(client, workspace, story, terms, fault).await;
+        }
+    };
+    let guard = Probe { lender, probing: std::cell::Cell::new(probing) };
+    let deadline = story.began + target.times.total;
+    let result = attempts(worker, lender, &target, client, workspace, story, terms, deadline).await;
+    let outcome = match &result {
+        Ok(_) if story.progress.status.is_some_and(|status| status >= 500) => Some(Outcome::Failure { person }),
+        Ok(_) => Some(Outcome::Success),
+        Err(Broken::Upstream(fault)) => Some(match fault.code {
+            Code::UpstreamTimeout | Code::UpstreamInvalid => Outcome::Failure { person },
+            _ => Outcome::ConnectionFault,
+        }),
+        // The caller's doing says nothing about the upstream.
+        Err(_) => None,
+    };
+    guard.settle(outcome);
+    match result {
+        Ok(Finished { keep_alive: true, .. }) => After::Next,
+        Ok(Finished { .. }) => After::Linger,
+        Err(Broken::CallerGone) => {
+            story.status = story.progress.status.unwrap_or(0);
+            story.refused = Some("the caller went away before its reply was complete".to_owned());
+            After::Reset
+        }
+        Err(Broken::Request(fault) | Broken::Upstream(fault)) => fail(client, workspace, story, terms, fault).await,
+    }
+}
+
+/// A half-open breaker waits for the verdict of its probe; a task that is dropped must not leave it waiting.
+struct Probe<'a> {
+    lender: &'a Lender,
+    probing: std::cell::Cell<bool>,
+}
+
+impl Probe<'_> {
+    fn settle(&self, outcome: Option<Outcome>) {
+        let now = clock::monotonic();
+        let mut breaker = self.lender.breaker.borrow_mut();
+        match outcome {
+            Some(outcome) => breaker.record(now, outcome),
+            None if self.probing.get() => breaker.probe_abandoned(now),
+            None => {}
+        }
+        self.probing.set(false);
+    }
+}
+
+impl Drop for Probe<'_> {
+    fn drop(&mut self) {
+        if self.probing.get() {
+            self.lender.breaker.borrow_mut().probe_abandoned(clock::monotonic());
+        }
+    }
+}
+
+/// Attempts until one succeeds or another would not be safe.
+#[allow(clippy::too_many_arguments)]
+async fn attempts(
+    worker: &Rc<Worker>,
+    lender: &Lender,
+    target: &Arc<Target>,
+    client: &mut Client,
+    workspace: &mut Workspace,
+    story: &mut Story,
+    terms: &mut Forwarded,
+    deadline: Instant,
+) -> Result<Finished, Broken> {
+    lender.budget.borrow_mut().deposit();
+    loop {
+        story.attempts += 1;
+        let failed = match attempt(worker, lender, target, client, workspace, story, terms, deadline).await {
+            Ok(finished) => return Ok(finished),
+            Err(failed) => failed,
+        };
+        let Broken::Upstream(fault) = &failed.broken else { return Err(failed.broken) };
+        let facts = Attempt {
+            reused: failed.reused,
+            request_sent: failed.progress.request_begun,
+            reply_started: failed.progress.reply_begun,
+            body_replayable: terms.replayable,
+            idempotent: terms.idempotent,
+            connection_refused: failed.connection_refused,
+            // Only a connection that died can be a connection that was dead: a refusal or a timeout is an answer.
+            connection_died: fault.code == Code::UpstreamReset,
+            attempts: u8::try_from(story.attempts).unwrap_or(u8::MAX),
+        };
+        match attempt::decide(&facts, &mut lender.budget.borrow_mut()) {
+            Verdict::Retry(why) if Instant::now() < deadline => worker.scribe.borrow_mut().retried(&target.name, why.as_str()),
+            _ => return Err(failed.broken),
+        }
+    }
+}
+
+/// One attempt: a connection, kept or new, and one exchange on it.
+#[allow(clippy::too_many_arguments)]
+async fn attempt(
+    worker: &Rc<Worker>,
+    lender: &Lender,
+    target: &Arc<Target>,
+    client: &mut Client,
+    workspace: &mut Workspace,
+    story: &mut Story,
+    terms: &mut Forwarded,
+    deadline: Instant,
+) -> Result<Finished, Failed> {
+    let mut connection = match connect(worker, lender, target, deadline).await {
+        Ok(connection) => connection,
+        Err(error) => {
+            let connection_refused = error.refused;
+            let broken = Broken::Upstream(error.fault);
+            return Err(Failed { broken, connection_refused, reused: false, progress: Progress::default() });
+        }
+    };
+    story.generation = connection.generation.number;
+    story.reused = connection.reused;
+    if std::mem::take(&mut terms.expects_continue) && client.buffer.is_empty() {
+        client.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        if !client.send(REPLY_PATIENCE).await {
+            lender.put(connection, &worker.spares);
+            let progress = Progress::default();
+            return Err(Failed { broken: Broken::CallerGone, connection_refused: false, reused: false, progress });
+        }
+    }
+    connection.begin(&worker.spares);
+    let exchange_terms = Terms {
+        head: &workspace.head,
+        length: terms.length,
+        body_limit: terms.body_limit,
+        to_head: terms.to_head,
+        version: terms.version,
+        keep_alive: terms.keep_alive,
+        times: &target.times,
+        deadline,
+    };
+    let before = story.progress.request_bytes;
+    let mut exchange = Exchange::new(client, &mut connection, &mut workspace.fields, exchange_terms);
+    let result = poll_fn(|cx| exchange.poll(cx)).await;
+    let progress = exchange.progress;
+    story.progress = Progress { request_bytes: before + progress.request_bytes, ..progress };
+    match result {
+        Ok(finished) => {
+            story.status = progress.status.unwrap_or(0);
+            if finished.upstream_reusable {
+                lender.put(connection, &worker.spares);
+            } else {
+                connection.discard(&worker.spares);
+            }
+            Ok(finished)
+        }
+        Err(broken) => {
+            let reused = connection.reused;
+            connection.discard(&worker.spares);
+            Err(Failed { broken, connection_refused: false, reused, progress })
+        }
+    }
+}
+
+/// A connection of the generation now in use: a kept one, or a new one.
+async fn connect(
+    worker: &Worker,
+    lender: &Lender,
+    target: &Arc<Target>,
+    deadline: Instant,
+) -> Result<Connection, DialError> {
+    let generation = match &target.standing {
+        Standing::Ready(generation) => generation,
+        Standing::Absent(fault) => return Err(DialError::before_dialling(fault.clone())),
+    };
+    generation.check_dates(clock::unix_seconds()).map_err(DialError::before_dialling)?;
+    if let Some(kept) = lender.kept(target, &worker.spares) {
+        return Ok(kept);
+    }
+    match timeout_at(deadline, Connection::dial(target, generation)).await {
+        Ok(dialled) => dialled,
+        Err(_) => Err(DialError::before_dialling(Fault::new(
+            Code::UpstreamTimeout,
+            format!("the request's time was over before a connection to {} stood", target.peer),
+        ))),
+    }
+}
+
+/// Tells the caller of a failure: in a reply while none has begun, else by cutting the connection.
+async fn fail(client: &mut Client, workspace: &Workspace, story: &mut Story, terms: &Forwarded, fault: Fault) -> After {
+    if story.progress.answered && story.progress.status.is_some() {
+        // The status that the caller saw stands in the record; the code says that the reply was cut.
+        story.status = story.progress.status.unwrap_or(0);
+        story.fault = Some(fault);
+        return After::Reset;
+    }
+    client.out.clear();
+    client.out_sent = 0;
+    let unread = content_is_unread(client, terms.length);
+    let keep_alive = terms.keep_alive && !unread && fault.code != Code::RequestMalformed;
+    let manner = Manner { version: terms.version, keep_alive, to_head: terms.to_head };
+    reply::write_fault(&mut client.out, &fault, &workspace.request_id, manner);
+    story.status = reply::status(&fault);
+    story.fault = Some(fault);
+    match (client.send(REPLY_PATIENCE).await, keep_alive) {
+        (false, _) => After::Close,
+        (true, true) => After::Next,
+        (true, false) => After::Linger,
+    }
+}
+
+/// Whether content of the request may still come: then the connection cannot carry another request.
+fn content_is_unread(client: &Client, length: Length) -> bool {
+    let mut decoder = Decoder::new(length);
+    !matches!(decoder.step(client.buffer.filled()), Ok(Step::End { .. }))
+}

@@ -1,0 +1,237 @@
+//! A worker: one thread, one runtime, and everything its connections share. Nothing here is shared with other workers
+//! but counters; there is no lock on the way of a request.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::attempt::RetryBudget;
+use super::breaker::{Breaker, State};
+use super::plan::Plan;
+use crate::clock;
+use crate::identity::{Generation, Standing};
+use crate::telemetry::exchange::Scribe;
+use crate::transport::buffer::Spares;
+use crate::upstream::Target;
+use crate::upstream::connection::Connection;
+use crate::upstream::pool::Pool;
+use crate::wire::head::Fields;
+
+/// How often idle connections are looked at.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// What the connections of one thread share.
+pub struct Worker {
+    pub scribe: RefCell<Scribe>,
+    pub spares: Spares,
+    world: RefCell<Rc<World>>,
+    workspaces: RefCell<Vec<Box<Workspace>>>,
+    random: Cell<u64>,
+    /// Distinguishes persons without naming them; differs between processes.
+    pub seed: u64,
+    draining: Cell<Option<Instant>>,
+    connections: RefCell<HashMap<u64, Waker>>,
+    next_connection: Cell<u64>,
+    /// Requests under way, for the drain.
+    pub busy: Cell<usize>,
+}
+
+/// A plan with this worker's state for each of its upstreams.
+pub struct World {
+    pub plan: Arc<Plan>,
+    pub lenders: Vec<Rc<Lender>>,
+}
+
+/// This worker's side of one upstream.
+pub struct Lender {
+    pub target: RefCell<Arc<Target>>,
+    pool: RefCell<Pool>,
+    pub breaker: RefCell<Breaker>,
+    pub budget: RefCell<RetryBudget>,
+}
+
+/// Memory that a request needs while it is under way; reused from request to request.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    pub fields: Fields,
+    /// The head for the upstream.
+    pub head: Vec<u8>,
+    /// The normalised path, where it differs from what came.
+    pub path: Vec<u8>,
+    pub request_id: Vec<u8>,
+    pub trace_parent: Vec<u8>,
+}
+
+impl Worker {
+    /// A worker that serves nothing yet.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>, scribe: Scribe, seed: u64) -> Rc<Self> {
+        let worker = Self {
+            scribe: RefCell::new(scribe),
+            spares: Spares::default(),
+            world: RefCell::new(Rc::new(World { plan: plan.clone(), lenders: Vec::new() })),
+            workspaces: RefCell::default(),
+            random: Cell::new(seed | 1),
+            seed,
+            draining: Cell::new(None),
+            connections: RefCell::default(),
+            next_connection: Cell::new(0),
+            busy: Cell::new(0),
+        };
+        worker.adopt(plan);
+        Rc::new(worker)
+    }
+
+    /// The plan in force.
+    #[must_use]
+    pub fn world(&self) -> Rc<World> {
+        self.world.borrow().clone()
+    }
+
+    /// Puts a new plan in force. State of an upstream that goes on under its name is kept; connections of generations
+    /// that are no longer in use are closed, idle ones now and busy ones after their reply.
+    pub fn adopt(&self, plan: Arc<Plan>) {
+        let old = self.world();
+        let now = clock::monotonic();
+        let lenders = plan.targets.iter().map(|target| {
+            let known = old.lenders.iter().find(|lender| lender.target.borrow().name == target.name);
+            let lender = match known {
+                Some(lender) if lender.target.borrow().same_place(target) => {
+                    *lender.target.borrow_mut() = target.clone();
+                    lender.clone()
+                }
+                _ => Rc::new(Lender {
+                    target: RefCell::new(target.clone()),
+                    pool: RefCell::default(),
+                    breaker: RefCell::new(Breaker::new(target.breaker.clone(), self.random())),
+                    budget: RefCell::new(RetryBudget::new(now)),
+                }),
+            };
+            let generation = match &target.standing {
+                Standing::Ready(generation) => generation.number,
+                Standing::Absent(_) => 0,
+            };
+            lender.pool.borrow_mut().promote(generation);
+            lender
+        });
+        let lenders: Vec<_> = lenders.collect();
+        for gone in old.lenders.iter().filter(|lender| !lenders.iter().any(|kept| Rc::ptr_eq(kept, lender))) {
+            gone.pool.borrow_mut().promote(0);
+        }
+        *self.world.borrow_mut() = Rc::new(World { plan, lenders });
+    }
+
+    /// Looks after idle connections and the log, until the worker's runtime ends.
+    pub async fn housekeeping(self: Rc<Self>) {
+        let mut tick = tokio::time::interval(SWEEP / 5);
+        let mut ticks = 0u32;
+        loop {
+            tick.tick().await;
+            self.scribe.borrow_mut().flush_if_due();
+            ticks = ticks.wrapping_add(1);
+            if ticks.is_multiple_of(5) {
+                for lender in &self.world().lenders {
+                    lender.sweep(&self.spares);
+                }
+            }
+        }
+    }
+
+    /// Memory for a request.
+    #[must_use]
+    pub fn workspace(&self) -> Box<Workspace> {
+        self.workspaces.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Gives memory back.
+    pub fn give_back(&self, workspace: Box<Workspace>) {
+        let mut kept = self.workspaces.borrow_mut();
+        if kept.len() < 16 {
+            kept.push(workspace);
+        }
+    }
+
+    /// A random number; not for secrets (xorshift64*).
+    #[must_use]
+    pub fn random(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.set(x);
+        x.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Registers a connection, so that a drain can wake it; answers its key.
+    pub fn enter(&self, waker: Waker) -> u64 {
+        let key = self.next_connection.get();
+        self.next_connection.set(key + 1);
+        self.connections.borrow_mut().insert(key, waker);
+        key
+    }
+
+    /// A connection has ended.
+    pub fn leave(&self, key: u64) {
+        self.connections.borrow_mut().remove(&key);
+    }
+
+    /// Open connections.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.connections.borrow().len()
+    }
+
+    /// From now on replies announce the end of their connection, and idle connections end after a quiet time.
+    pub fn drain(&self) {
+        self.draining.set(Some(Instant::now()));
+        for waker in self.connections.borrow().values() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Since when the worker is draining.
+    #[must_use]
+    pub fn draining(&self) -> Option<Instant> {
+        self.draining.get()
+    }
+}
+
+impl Lender {
+    /// A kept connection of the generation now in use.
+    pub fn kept(&self, target: &Target, spares: &Spares) -> Option<Connection> {
+        self.pool.borrow_mut().take(&target.pool, spares, Instant::now())
+    }
+
+    /// Takes a connection back that may carry another request.
+    pub fn put(&self, connection: Connection, spares: &Spares) {
+        let target = self.target.borrow().clone();
+        self.pool.borrow_mut().put(connection, &target.pool, spares, Instant::now());
+    }
+
+    /// As far as is known without asking, the upstream can be used.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        let ready = |generation: &Generation| generation.check_dates(clock::unix_seconds()).is_ok();
+        self.breaker.borrow().state() != State::Open
+            && matches!(&self.target.borrow().standing, Standing::Ready(generation) if ready(generation))
+    }
+
+    fn sweep(&self, spares: &Spares) {
+        let target = self.target.borrow().clone();
+        let expired = match &target.standing {
+            Standing::Ready(generation) => generation.check_dates(clock::unix_seconds()).is_err(),
+            Standing::Absent(_) => true,
+        };
+        let mut pool = self.pool.borrow_mut();
+        if expired {
+            pool.clear();
+        }
+        pool.sweep(&target.pool, spares, Instant::now());
+        target.meter.circuit(self.breaker.borrow().state().as_metric());
+    }
+}

@@ -1,0 +1,113 @@
+//! One connection to an upstream: it belongs to a generation, carries one request at a time, and says whether it may
+//! carry another.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::time::Instant;
+
+use super::Target;
+use crate::fault::{Code, Fault};
+use crate::identity::Generation;
+use crate::telemetry::metrics::ConnectionCount;
+use crate::transport::buffer::{Buffer, Size, Spares};
+use crate::transport::dial::{self, DialError};
+use crate::transport::stream::Stream;
+
+/// A connection on which the handshake is done.
+#[derive(Debug)]
+pub struct Connection {
+    pub stream: Stream,
+    /// What was read and not yet understood; empty between requests, else the connection is not used again.
+    pub buffer: Buffer,
+    pub generation: Arc<Generation>,
+    /// `host:port`, for sentences.
+    pub peer: Arc<str>,
+    /// It has carried a request before: a failure before any reply byte may be the other side's idle timeout.
+    pub reused: bool,
+    pub born: Instant,
+    pub idle_since: Instant,
+    count: ConnectionCount,
+}
+
+impl Connection {
+    /// Dials the target with the given generation and counts what comes of it.
+    ///
+    /// # Errors
+    /// [`DialError`]; nothing of a request has been sent.
+    pub async fn dial(target: &Target, generation: &Arc<Generation>) -> Result<Self, DialError> {
+        let dialled = dial::dial(&target.endpoint, generation.connector.as_ref()).await;
+        match &dialled {
+            Ok((_, secured)) => {
+                target.meter.dialled(Ok(()));
+                if let Some(secured) = secured {
+                    target.meter.handshake(secured.version, secured.resumed);
+                }
+            }
+            Err(error) => {
+                target.meter.dialled(Err(error.fault.code));
+                if let Some(failure) = error.handshake {
+                    target.meter.handshake_failed(failure.as_str());
+                }
+            }
+        }
+        let (stream, secured) = dialled?;
+        if secured.is_some_and(|secured| secured.http2) {
+            let sentence = format!("{} chose HTTP/2, which was not asked for", target.endpoint);
+            return Err(DialError::before_dialling(Fault::new(Code::UpstreamTls, sentence)));
+        }
+        let now = Instant::now();
+        Ok(Self {
+            stream,
+            buffer: Buffer::new(Size::Large),
+            generation: generation.clone(),
+            peer: target.peer.clone(),
+            reused: false,
+            born: now,
+            idle_since: now,
+            count: target.meter.connection(generation.number),
+        })
+    }
+
+    /// Takes the connection into use.
+    pub fn begin(&mut self, spares: &Spares) {
+        self.buffer.borrow(spares);
+        self.count.active();
+    }
+
+    /// Lays the connection aside; `false` when bytes are left in it that nobody asked for.
+    #[must_use]
+    pub fn rest(&mut self, spares: &Spares, now: Instant) -> bool {
+        let clean = self.buffer.is_empty();
+        self.buffer.give_back(spares);
+        self.reused = true;
+        self.idle_since = now;
+        self.count.idle();
+        clean
+    }
+
+    /// Closes the connection.
+    pub fn discard(mut self, spares: &Spares) {
+        self.buffer.consume(usize::MAX);
+        self.buffer.give_back(spares);
+    }
+
+    /// Whether an idle connection is still good: not closed, and nothing unasked has arrived. Costs no system call
+    /// unless the runtime has seen something to read.
+    pub fn is_alive(&mut self, spares: &Spares) -> bool {
+        // Nobody is to be woken: the next use registers its own waker.
+        let mut cx = Context::from_waker(Waker::noop());
+        let tcp = match &self.stream {
+            Stream::TlsClient(tls) => tls.get_ref().0.poll_read_ready(&mut cx),
+            other => other.poll_readable(&mut cx),
+        };
+        if tcp.is_pending() {
+            return true;
+        }
+        // Session tickets and key updates are not ours to see; anything else ends the connection.
+        self.buffer.borrow(spares);
+        let quiet = matches!(self.buffer.poll_fill(&mut cx, &mut self.stream), Poll::Pending);
+        self.buffer.give_back(spares);
+        quiet && self.buffer.is_empty()
+    }
+}
