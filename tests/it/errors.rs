@@ -80,13 +80,9 @@ fn nobody() -> SocketAddr {
         .expect("a free port")
 }
 
-fn answers() -> Hostile {
-    Hostile::tls(pki().good_server(), |_, conn| hostile::echo(conn))
-}
-
 #[test]
 fn request_malformed() {
-    let upstream = answers();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address()).start();
     let mut client = Client::connect(sidecar.listen);
     client.send(format!(
@@ -107,7 +103,7 @@ fn request_malformed() {
 
 #[test]
 fn request_too_large() {
-    let upstream = answers();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address())
         .set("listen.limits", "body", "\"10B\"")
         .start();
@@ -122,7 +118,7 @@ fn request_too_large() {
 
 #[test]
 fn request_timeout() {
-    let upstream = answers();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address())
         .set("listen.limits", "head_time", "\"300ms\"")
         .start();
@@ -143,7 +139,7 @@ fn request_timeout() {
 
 #[test]
 fn route_unknown() {
-    let upstream = answers();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address()).start();
     let mut client = Client::connect(sidecar.listen);
     client.send(format!(
@@ -285,7 +281,7 @@ fn upstream_tls() {
 
 #[test]
 fn upstream_tls_when_our_trust_is_another() {
-    let upstream = answers();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address()).trust(&pki().other_root_pem()).start();
     provoke(&sidecar, Code::UpstreamTls, 503);
     assert!(upstream.bytes().is_empty());
@@ -362,7 +358,7 @@ fn identity_rejected_by_jsse() {
 
 #[test]
 fn identity_expired() {
-    let upstream = answers();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address()).identity(&pki().client_expired()).start();
     provoke(&sidecar, Code::IdentityExpired, 503);
     assert!(

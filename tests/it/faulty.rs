@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::bin::Sidecar;
 use crate::support::findings::Findings;
-use crate::support::hostile::{Conn, Hostile, answer_with_echo, field, ok};
+use crate::support::hostile::{Conn, Hostile, answer_with_echo, field, go_on, ok};
 use crate::support::peer::Tls;
 use crate::support::pki::{Ask, Key, pki};
 use crate::support::raw::{Broken, Client};
@@ -37,6 +37,8 @@ struct Row {
     /// Called when the request (head and body) has been read; the connection is over when it returns.
     does: fn(&mut Conn),
     sees: Sees,
+    /// The fault comes after the reply: the next request waits until it is there.
+    settles: bool,
 }
 
 fn row(name: &'static str, does: fn(&mut Conn), sees: Sees) -> Row {
@@ -45,6 +47,14 @@ fn row(name: &'static str, does: fn(&mut Conn), sees: Sees) -> Row {
         method: "GET",
         does,
         sees,
+        settles: false,
+    }
+}
+
+fn settling(name: &'static str, does: fn(&mut Conn), sees: Sees) -> Row {
+    Row {
+        settles: true,
+        ..row(name, does, sees)
     }
 }
 
@@ -53,7 +63,7 @@ macro_rules! says {
     ($text:expr) => {
         |conn| {
             conn.write($text);
-            proper(conn);
+            go_on(conn);
         }
     };
 }
@@ -81,454 +91,98 @@ const RESET: Sees = Fault(502, "upstream_reset");
 /// The reply that a poisoner wants the next caller to get.
 const POISON: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison";
 
+#[rustfmt::skip] // one row, one line
 fn catalogue() -> Vec<Row> {
     vec![
         // no reply, or part of a head
         row("closes without a reply", Conn::close, RESET),
         row("cuts without a reply", Conn::cut, RESET),
         row("resets without a reply", Conn::reset, RESET),
-        row(
-            "half a status line",
-            says_and_closes!("HTTP/1.1 2"),
-            Either("upstream_reset", "upstream_invalid"),
-        ),
-        row(
-            "half a head",
-            says_and_closes!("HTTP/1.1 200 OK\r\nContent-Le"),
-            Either("upstream_reset", "upstream_invalid"),
-        ),
-        row(
-            "head without its empty line",
-            says_and_cuts!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"),
-            Either("upstream_reset", "upstream_invalid"),
-        ),
-        row(
-            "garbage below TLS",
-            |conn| {
-                conn.write_below_tls(b"this is no TLS record at all").hold();
-            },
-            Either("upstream_reset", "upstream_invalid"),
-        ),
+        row("half a status line", says_and_closes!("HTTP/1.1 2"), Either("upstream_reset", "upstream_invalid")),
+        row("half a head", says_and_closes!("HTTP/1.1 200 OK\r\nContent-Le"), Either("upstream_reset", "upstream_invalid")),
+        row("head without its empty line", says_and_cuts!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"), Either("upstream_reset", "upstream_invalid")),
+        row("garbage below TLS", |conn| { conn.write_below_tls(b"this is no TLS record at all").hold(); }, Either("upstream_reset", "upstream_invalid")),
         // heads that are not HTTP
         row("garbage", says!("220 smtp.example ESMTP\r\n\r\n"), INVALID),
         row("HTTP/0.9", says_and_closes!("<html>old</html>"), INVALID),
-        row(
-            "HTTP/2.0",
-            says!("HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "lower-case http",
-            says!("http/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "status of two digits",
-            says!("HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "status of four digits",
-            says!("HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "status 000",
-            says!("HTTP/1.1 000 OK\r\nContent-Length: 2\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "status with a letter",
-            says!("HTTP/1.1 2OO OK\r\nContent-Length: 2\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "bare LF line ends",
-            says!("HTTP/1.1 200 OK\nContent-Length: 2\n\nok"),
-            INVALID,
-        ),
-        row(
-            "bare LF once",
-            says!("HTTP/1.1 200 OK\r\nX: y\nContent-Length: 2\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "bare CR in a value",
-            says!("HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 2\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "NUL in a value",
-            says!("HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 2\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "space before the colon",
-            says!("HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "no colon",
-            says!("HTTP/1.1 200 OK\r\nnonsense\r\nContent-Length: 2\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "empty name",
-            says!("HTTP/1.1 200 OK\r\n: x\r\nContent-Length: 2\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "folded line",
-            says!("HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 2\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "a head without end",
-            |conn| {
-                conn.write("HTTP/1.1 200 OK\r\nX: ").write("y".repeat(4 << 20)).hold();
-            },
-            INVALID,
-        ),
-        row(
-            "ten thousand headers",
-            |conn| {
-                conn.write("HTTP/1.1 200 OK\r\n")
-                    .write("X: y\r\n".repeat(10_000))
-                    .write("Content-Length: 0\r\n\r\n")
-                    .hold();
-            },
-            INVALID,
-        ),
+        row("HTTP/2.0", says!("HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok"), INVALID),
+        row("lower-case http", says!("http/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"), INVALID),
+        row("status of two digits", says!("HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\nok"), INVALID),
+        row("status of four digits", says!("HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\nok"), INVALID),
+        row("status 000", says!("HTTP/1.1 000 OK\r\nContent-Length: 2\r\n\r\nok"), INVALID),
+        row("status with a letter", says!("HTTP/1.1 2OO OK\r\nContent-Length: 2\r\n\r\nok"), INVALID),
+        row("bare LF line ends", says!("HTTP/1.1 200 OK\nContent-Length: 2\n\nok"), INVALID),
+        row("bare LF once", says!("HTTP/1.1 200 OK\r\nX: y\nContent-Length: 2\r\n\r\nok"), INVALID),
+        row("bare CR in a value", says!("HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 2\r\n\r\nok"), INVALID),
+        row("NUL in a value", says!("HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 2\r\n\r\nok"), INVALID),
+        row("space before the colon", says!("HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok"), INVALID),
+        row("no colon", says!("HTTP/1.1 200 OK\r\nnonsense\r\nContent-Length: 2\r\n\r\nok"), INVALID),
+        row("empty name", says!("HTTP/1.1 200 OK\r\n: x\r\nContent-Length: 2\r\n\r\nok"), INVALID),
+        row("folded line", says!("HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 2\r\n\r\nok"), INVALID),
+        row("a head without end", |conn| { conn.write("HTTP/1.1 200 OK\r\nX: ").write("y".repeat(4 << 20)).hold(); }, INVALID),
+        row("ten thousand headers", |conn| { conn.write("HTTP/1.1 200 OK\r\n").write("X: y\r\n".repeat(10_000)).write("Content-Length: 0\r\n\r\n").hold(); }, INVALID),
         // framings that can be read in two ways
-        row(
-            "two different CL",
-            says!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 60\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "two equal CL",
-            says!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "CL list",
-            says!("HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "CL +2",
-            says!("HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "CL -1",
-            says!("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "CL hexadecimal",
-            says!("HTTP/1.1 200 OK\r\nContent-Length: 0x2\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "CL empty",
-            says!("HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "CL beyond 64 bits",
-            says!("HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551618\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "CL and TE",
-            says!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
-            INVALID,
-        ),
-        row(
-            "TE and CL",
-            says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
-            INVALID,
-        ),
-        row(
-            "TE twice",
-            says!(
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
-            ),
-            INVALID,
-        ),
-        row(
-            "TE gzip, chunked",
-            says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
-            INVALID,
-        ),
-        row(
-            "TE identity",
-            says_and_closes!("HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nok"),
-            INVALID,
-        ),
-        row(
-            "TE on HTTP/1.0",
-            says_and_closes!("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
-            INVALID,
-        ),
-        row(
-            "101 nobody asked for",
-            says!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
-            INVALID,
-        ),
-        row(
-            "endless 1xx",
-            |conn| {
-                for _ in 0..100_000 {
-                    conn.write("HTTP/1.1 102 Processing\r\n\r\n");
-                }
-                conn.hold();
-            },
-            Either("upstream_invalid", "upstream_timeout"),
-        ),
+        row("two different CL", says!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 60\r\n\r\nok"), INVALID),
+        row("two equal CL", says!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok"), INVALID),
+        row("CL list", says!("HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok"), INVALID),
+        row("CL +2", says!("HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok"), INVALID),
+        row("CL -1", says!("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nok"), INVALID),
+        row("CL hexadecimal", says!("HTTP/1.1 200 OK\r\nContent-Length: 0x2\r\n\r\nok"), INVALID),
+        row("CL empty", says!("HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\nok"), INVALID),
+        row("CL beyond 64 bits", says!("HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551618\r\n\r\nok"), INVALID),
+        row("CL and TE", says!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"), INVALID),
+        row("TE and CL", says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\nok\r\n0\r\n\r\n"), INVALID),
+        row("TE twice", says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"), INVALID),
+        row("TE gzip, chunked", says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"), INVALID),
+        row("TE identity", says_and_closes!("HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nok"), INVALID),
+        row("TE on HTTP/1.0", says_and_closes!("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"), INVALID),
+        row("101 nobody asked for", says!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"), INVALID),
+        row("endless 1xx", |conn| { for _ in 0..100_000 { conn.write("HTTP/1.1 102 Processing\r\n\r\n"); } conn.hold(); }, Either("upstream_invalid", "upstream_timeout")),
         // bodies that do not come whole
-        row(
-            "CL cut short",
-            says_and_closes!("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"),
-            NeverWhole,
-        ),
-        row(
-            "CL cut short by RST",
-            |conn| {
-                conn.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").reset();
-            },
-            NeverWhole,
-        ),
-        row(
-            "chunked cut in a chunk",
-            says_and_closes!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nhalf"),
-            NeverWhole,
-        ),
-        row(
-            "chunked cut between chunks",
-            says_and_closes!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"),
-            NeverWhole,
-        ),
-        row(
-            "chunked cut in the last chunk",
-            says_and_closes!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n"),
-            NeverWhole,
-        ),
-        row(
-            "until close without close_notify",
-            says_and_cuts!("HTTP/1.1 200 OK\r\n\r\nwhole or not, who knows"),
-            NeverWhole,
-        ),
-        row(
-            "until close by RST",
-            |conn| {
-                conn.write("HTTP/1.1 200 OK\r\n\r\nhalf").reset();
-            },
-            NeverWhole,
-        ),
-        row(
-            "HTTP/1.0 without close_notify",
-            says_and_cuts!("HTTP/1.0 200 OK\r\n\r\nwhole or not"),
-            NeverWhole,
-        ),
-        row(
-            "stalls after the head",
-            |conn| {
-                conn.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n").hold();
-            },
-            NeverWhole,
-        ),
-        row(
-            "stalls in the body",
-            |conn| {
-                conn.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").hold();
-            },
-            CutShort,
-        ),
-        row(
-            "stalls before the last chunk",
-            |conn| {
-                conn.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
-                    .hold();
-            },
-            CutShort,
-        ),
+        row("CL cut short", says_and_closes!("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), NeverWhole),
+        row("CL cut short by RST", |conn| { conn.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").reset(); }, NeverWhole),
+        row("chunked cut in a chunk", says_and_closes!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nhalf"), NeverWhole),
+        row("chunked cut between chunks", says_and_closes!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"), NeverWhole),
+        row("chunked cut in the last chunk", says_and_closes!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n"), NeverWhole),
+        row("until close without close_notify", says_and_cuts!("HTTP/1.1 200 OK\r\n\r\nwhole or not, who knows"), NeverWhole),
+        row("until close by RST", |conn| { conn.write("HTTP/1.1 200 OK\r\n\r\nhalf").reset(); }, NeverWhole),
+        row("HTTP/1.0 without close_notify", says_and_cuts!("HTTP/1.0 200 OK\r\n\r\nwhole or not"), NeverWhole),
+        row("stalls after the head", |conn| { conn.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n").hold(); }, NeverWhole),
+        row("stalls in the body", |conn| { conn.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").hold(); }, CutShort),
+        row("stalls before the last chunk", |conn| { conn.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n").hold(); }, CutShort),
         // chunk framing
-        row(
-            "chunk size is no number",
-            says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n0\r\n\r\n"),
-            NeverWhole,
-        ),
-        row(
-            "chunk size negative",
-            says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\nok\r\n0\r\n\r\n"),
-            NeverWhole,
-        ),
-        row(
-            "chunk size beyond 64 bits",
-            says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10000000000000002\r\nok\r\n0\r\n\r\n"),
-            NeverWhole,
-        ),
-        row(
-            "chunk without its CRLF",
-            says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok0\r\n\r\n"),
-            NeverWhole,
-        ),
-        row(
-            "chunk longer than its size",
-            says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nokay\r\n0\r\n\r\n"),
-            NeverWhole,
-        ),
-        row(
-            "bare LF in chunk framing",
-            says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\nok\n0\n\n"),
-            NeverWhole,
-        ),
-        row(
-            "second chunk is bad",
-            says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\nok\r\n0\r\n\r\n"),
-            NeverWhole,
-        ),
-        row(
-            "bad trailer",
-            says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nno colon\r\n\r\n"),
-            NeverWhole,
-        ),
+        row("chunk size is no number", says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n0\r\n\r\n"), NeverWhole),
+        row("chunk size negative", says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\nok\r\n0\r\n\r\n"), NeverWhole),
+        row("chunk size beyond 64 bits", says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10000000000000002\r\nok\r\n0\r\n\r\n"), NeverWhole),
+        row("chunk without its CRLF", says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok0\r\n\r\n"), NeverWhole),
+        row("chunk longer than its size", says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nokay\r\n0\r\n\r\n"), NeverWhole),
+        row("bare LF in chunk framing", says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\nok\n0\n\n"), NeverWhole),
+        row("second chunk is bad", says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\nok\r\n0\r\n\r\n"), NeverWhole),
+        row("bad trailer", says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nno colon\r\n\r\n"), NeverWhole),
         // bytes after the end: the poisoner
-        row(
-            "body longer than CL",
-            says!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok and more"),
-            Whole(200, "ok"),
-        ),
-        row(
-            "a second reply at once",
-            |conn| {
-                conn.write(format!("{}{POISON}", ok("first")));
-                proper(conn);
-            },
-            Whole(200, "first"),
-        ),
-        row(
-            "a second reply a moment later",
-            |conn| {
-                conn.write(ok("first"));
-                std::thread::sleep(Duration::from_millis(30));
-                conn.write(POISON);
-                proper(conn);
-            },
-            Whole(200, "first"),
-        ),
-        row(
-            "a second reply after chunks",
-            |conn| {
-                conn.write(format!(
-                    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n{POISON}"
-                ));
-                proper(conn);
-            },
-            Whole(200, "ok"),
-        ),
-        row(
-            "a reply after 204",
-            |conn| {
-                conn.write(format!("HTTP/1.1 204 No Content\r\n\r\n{POISON}"));
-                proper(conn);
-            },
-            Whole(204, ""),
-        ),
-        row(
-            "204 with a body",
-            says!("HTTP/1.1 204 No Content\r\nContent-Length: 6\r\n\r\npoison"),
-            Empty204,
-        ),
-        row(
-            "204 with chunks",
-            says!("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n6\r\npoison\r\n0\r\n\r\n"),
-            Empty204,
-        ),
-        row(
-            "304 with a body",
-            says!("HTTP/1.1 304 Not Modified\r\nContent-Length: 6\r\n\r\npoison"),
-            Whole(304, ""),
-        ),
-        Row {
-            name: "HEAD with a body",
-            method: "HEAD",
-            does: says!("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"),
-            sees: Whole(200, ""),
-        },
-        row(
-            "close said but not done",
-            |conn| {
-                conn.write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
-                conn.hold();
-            },
-            Whole(200, "ok"),
-        ),
-        row(
-            "keep-alive said, then closed",
-            says_and_closes!("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"),
-            Whole(200, "ok"),
-        ),
-        row(
-            "reset after a whole reply",
-            |conn| {
-                conn.write(ok("ok"));
-                std::thread::sleep(Duration::from_millis(30));
-                conn.reset();
-            },
-            Whole(200, "ok"),
-        ),
+        row("body longer than CL", says!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok and more"), Whole(200, "ok")),
+        row("a second reply at once", |conn| { conn.write(format!("{}{POISON}", ok("first"))); go_on(conn); }, Whole(200, "first")),
+        settling("a second reply right behind", |conn| { conn.write(ok("first")).write(POISON).settle(); go_on(conn); }, Whole(200, "first")),
+        settling("a second reply a moment later", |conn| { conn.write(ok("first")); std::thread::sleep(Duration::from_millis(30)); conn.write(POISON).settle(); go_on(conn); }, Whole(200, "first")),
+        row("a second reply after chunks", |conn| { conn.write(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n{POISON}")); go_on(conn); }, Whole(200, "ok")),
+        row("a reply after 204", |conn| { conn.write(format!("HTTP/1.1 204 No Content\r\n\r\n{POISON}")); go_on(conn); }, Whole(204, "")),
+        row("204 with a body", says!("HTTP/1.1 204 No Content\r\nContent-Length: 6\r\n\r\npoison"), Empty204),
+        row("204 with chunks", says!("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n6\r\npoison\r\n0\r\n\r\n"), Empty204),
+        row("304 with a body", says!("HTTP/1.1 304 Not Modified\r\nContent-Length: 6\r\n\r\npoison"), Whole(304, "")),
+        Row { name: "HEAD with a body", method: "HEAD", does: says!("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"), sees: Whole(200, ""), settles: false },
+        row("close said but not done", |conn| { conn.write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"); conn.hold(); }, Whole(200, "ok")),
+        row("keep-alive said, then closed", says_and_closes!("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"), Whole(200, "ok")),
+        settling("a head and no more, a moment later", |conn| { conn.write(ok("ok")); std::thread::sleep(Duration::from_millis(30)); conn.write("HTTP/1.1 2").settle(); go_on(conn); }, Whole(200, "ok")),
+        row("reset after a whole reply", |conn| { conn.write(ok("ok")); std::thread::sleep(Duration::from_millis(30)); conn.reset(); }, Whole(200, "ok")),
         // unusual, and good
-        row(
-            "HTTP/1.0",
-            says_and_closes!("HTTP/1.0 200 OK\r\n\r\nold"),
-            Whole(200, "old"),
-        ),
-        row(
-            "HTTP/1.0 with CL",
-            says_and_closes!("HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nold"),
-            Whole(200, "old"),
-        ),
-        row(
-            "until close with close_notify",
-            says_and_closes!("HTTP/1.1 200 OK\r\n\r\nwhole"),
-            Whole(200, "whole"),
-        ),
-        row(
-            "empty reason",
-            says!("HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok"),
-            Whole(200, "ok"),
-        ),
-        row(
-            "trailers",
-            says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nok\r\n0\r\nX-T: 1\r\n\r\n"),
-            Whole(200, "ok"),
-        ),
-        row(
-            "byte by byte",
-            |conn| {
-                conn.trickle(ok("slowly"), Duration::from_millis(1));
-                proper(conn);
-            },
-            Whole(200, "slowly"),
-        ),
-        row(
-            "several 1xx first",
-            says!(
-                "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-            ),
-            Whole(200, "ok"),
-        ),
+        row("HTTP/1.0", says_and_closes!("HTTP/1.0 200 OK\r\n\r\nold"), Whole(200, "old")),
+        row("HTTP/1.0 with CL", says_and_closes!("HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nold"), Whole(200, "old")),
+        row("until close with close_notify", says_and_closes!("HTTP/1.1 200 OK\r\n\r\nwhole"), Whole(200, "whole")),
+        row("empty reason", says!("HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok"), Whole(200, "ok")),
+        row("trailers", says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nok\r\n0\r\nX-T: 1\r\n\r\n"), Whole(200, "ok")),
+        row("byte by byte", |conn| { conn.trickle(ok("slowly"), Duration::from_millis(1)); go_on(conn); }, Whole(200, "slowly")),
+        row("several 1xx first", says!("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"), Whole(200, "ok")),
     ]
-}
-
-/// Serves what else comes on the connection as it should.
-fn proper(conn: &mut Conn) {
-    while let Some((head, body)) = conn.request() {
-        answer_with_echo(conn, &head, &body);
-    }
 }
 
 /// An upstream where `/t/bad-N` gets row N, and everything else a proper answer.
@@ -565,6 +219,7 @@ fn go_through(tls: Tls) {
     let upstream = upstream(tls);
     let sidecar = sidecar(&upstream);
     let mut findings = Findings::default();
+    let mut settled = 0;
     for (index, row) in catalogue().into_iter().enumerate() {
         let name = format!("{tls:?} {}", row.name);
         let mut client = Client::connect(sidecar.listen);
@@ -587,6 +242,11 @@ fn go_through(tls: Tls) {
             Ok(reply) => format!("{name}: the caller saw {} {own:?} {:.100?}", reply.status, reply.text()),
             Err(broken) => format!("{name}: {broken}"),
         });
+        if row.settles {
+            settled += 1;
+            let there = upstream.wait(|seen| seen.iter().filter(|seen| seen.settled).count() == settled);
+            findings.check(there, || format!("{name}: the script did not come to its end"));
+        }
         // the caller's own connection, if it goes on, and two others: each gets the answer to its own question
         if outcome.is_ok() && own.is_none() {
             proper_answer(&mut findings, &name, &mut client, &format!("/t/same-{index}"), true);
@@ -634,202 +294,6 @@ fn the_catalogue_under_tls_1_3() {
 #[test]
 fn the_catalogue_under_tls_1_2() {
     go_through(Tls::V12);
-}
-
-// === retry ===
-
-/// An upstream whose first connection serves one request properly and dies on the second as told; all later ones are
-/// proper.
-fn stale(dies: fn(&mut Conn)) -> Hostile {
-    Hostile::tls(pki().good_server(), move |index, conn| {
-        if !conn.handshake() {
-            return;
-        }
-        if index > 0 {
-            return proper(conn);
-        }
-        if let Some((head, body)) = conn.request() {
-            answer_with_echo(conn, &head, &body);
-        }
-        if conn.request().is_some() {
-            dies(conn);
-        }
-    })
-}
-
-/// Warms the pool with one request, sends the second, and says what came of it and how often it arrived.
-fn second_request(upstream: &Hostile, world: World, request: &str) -> (Result<u16, Broken>, Option<String>, usize) {
-    let sidecar = world.no_breaker().start();
-    let mut client = Client::connect(sidecar.listen);
-    assert_eq!(client.get("/t/warm").expect("a reply").status, 200);
-    client.send(request);
-    let reply = client.reply(request.split(' ').next().unwrap_or_default());
-    let fault = reply.as_ref().ok().and_then(|reply| reply.fault().map(str::to_owned));
-    assert_eq!(upstream.count("/t/warm"), 1);
-    (reply.map(|reply| reply.status), fault, upstream.count("/t/second"))
-}
-
-#[test]
-fn an_idempotent_request_on_a_stale_connection_is_sent_once_more() {
-    for dies in [Conn::close, Conn::cut, Conn::reset] {
-        for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"] {
-            let upstream = stale(dies);
-            let request = format!("{method} /t/second HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
-            let (status, fault, arrived) = second_request(&upstream, World::to(upstream.address()), &request);
-            assert_eq!((status, fault, arrived), (Ok(200), None, 2), "{method}");
-        }
-    }
-}
-
-#[test]
-fn a_request_that_is_not_idempotent_is_never_sent_twice() {
-    for dies in [Conn::close, Conn::cut, Conn::reset] {
-        for method in ["POST", "PATCH", "get", "M-SEARCH"] {
-            let upstream = stale(dies);
-            let request = format!("{method} /t/second HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nok");
-            let (status, fault, arrived) = second_request(&upstream, World::to(upstream.address()), &request);
-            assert_eq!(
-                (status, fault.as_deref(), arrived),
-                (Ok(502), Some("upstream_reset"), 1),
-                "{method}"
-            );
-        }
-    }
-}
-
-#[test]
-fn a_route_may_say_that_a_put_is_not_repeatable() {
-    let upstream = stale(Conn::close);
-    let world = World::to(upstream.address()).route("put", "PUT /t/second", "idempotent = false");
-    let request = "PUT /t/second HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nok";
-    let (status, fault, arrived) = second_request(&upstream, world, request);
-    assert_eq!(
-        (status, fault.as_deref(), arrived),
-        (Ok(502), Some("upstream_reset"), 1)
-    );
-}
-
-#[test]
-fn once_a_byte_of_the_reply_has_come_nothing_is_sent_again() {
-    let upstream = stale(|conn| conn.write("H").close());
-    let request = "GET /t/second HTTP/1.1\r\nHost: a\r\n\r\n";
-    let (status, fault, arrived) = second_request(&upstream, World::to(upstream.address()), request);
-    assert_eq!((status, arrived), (Ok(502), 1), "{fault:?}");
-}
-
-#[test]
-fn a_fresh_connection_that_dies_is_not_tried_again() {
-    let upstream = Hostile::tls(pki().good_server(), |_, conn| {
-        if conn.handshake() && conn.request().is_some() {
-            conn.close();
-        }
-    });
-    let sidecar = World::to(upstream.address()).no_breaker().start();
-    let reply = Client::connect(sidecar.listen).get("/t/second").expect("a reply");
-    assert_eq!((reply.status, reply.fault()), (502, Some("upstream_reset")));
-    assert_eq!(upstream.count("/t/second"), 1);
-}
-
-#[test]
-fn a_slow_answer_is_not_asked_for_again() {
-    let upstream = stale(Conn::hold);
-    let world = World::to(upstream.address()).set("upstream.ndh.timeouts", "first_byte", "\"400ms\"");
-    let (status, fault, arrived) = second_request(&upstream, world, "GET /t/second HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(
-        (status, fault.as_deref(), arrived),
-        (Ok(504), Some("upstream_timeout"), 1)
-    );
-}
-
-#[test]
-fn a_connection_that_closed_while_idle_costs_nobody_a_request() {
-    // the server's end of keep-alive: it closes after each reply without having said so
-    let upstream = Hostile::tls(pki().good_server(), |_, conn| {
-        if conn.handshake()
-            && let Some((head, body)) = conn.request()
-        {
-            answer_with_echo(conn, &head, &body);
-            conn.close();
-        }
-    });
-    let sidecar = World::to(upstream.address()).no_breaker().start();
-    let mut client = Client::connect(sidecar.listen);
-    for number in 0..10 {
-        let body = format!("{number}");
-        client.send(format!(
-            "POST /t/x HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        ));
-        let reply = client.reply("POST").expect("a reply");
-        assert_eq!(reply.status, 200, "round {number}: {reply:?}");
-        assert!(
-            upstream.wait(|seen| seen.last().is_some_and(|seen| seen.done)),
-            "the upstream has closed"
-        );
-    }
-}
-
-#[test]
-fn many_stale_connections_still_cost_an_idempotent_request_nothing() {
-    // five connections warmed at once; each dies when it is used again
-    let upstream = Hostile::tls(pki().good_server(), |index, conn| {
-        if !conn.handshake() {
-            return;
-        }
-        if index >= 5 {
-            return proper(conn);
-        }
-        if let Some((head, body)) = conn.request() {
-            conn.wait_for_others(5);
-            answer_with_echo(conn, &head, &body);
-        }
-        let _ = conn.request();
-    });
-    let sidecar = World::to(upstream.address()).no_breaker().start();
-    let mut clients: Vec<Client> = (0..5).map(|_| Client::connect(sidecar.listen)).collect();
-    for client in &mut clients {
-        client.send("GET /t/warm HTTP/1.1\r\nHost: a\r\n\r\n");
-    }
-    for client in &mut clients {
-        assert_eq!(client.reply("GET").expect("a reply").status, 200);
-    }
-    let reply = clients[0].get("/t/second").expect("a reply");
-    assert_eq!((reply.status, reply.fault()), (200, None), "{reply:?}");
-    assert_eq!(
-        upstream.count("/t/second"),
-        2,
-        "sent once more, on a connection that was made for it"
-    );
-}
-
-#[test]
-fn a_body_half_sent_when_the_upstream_dies_is_not_sent_again() {
-    let upstream = Hostile::tls(pki().good_server(), |index, conn| {
-        if !conn.handshake() {
-            return;
-        }
-        if index == 0 && conn.head().is_some() {
-            conn.reset();
-            return;
-        }
-        proper(conn);
-    });
-    let sidecar = World::to(upstream.address()).no_breaker().start();
-    let mut client = Client::connect(sidecar.listen);
-    client
-        .send("POST /t/second HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
-        .send([b'x'; 50_000]);
-    let reply = client.reply("POST").expect("a reply");
-    assert_eq!(
-        (reply.status, reply.fault()),
-        (502, Some("upstream_reset")),
-        "{reply:?}"
-    );
-    assert_eq!(upstream.count("/t/second"), 1);
-    assert_eq!(
-        Client::connect(sidecar.listen).get("/t/after").expect("a reply").status,
-        200
-    );
 }
 
 #[test]

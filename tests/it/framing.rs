@@ -3,16 +3,11 @@
 //! Every row is followed on the same connection by a second request, the one a smuggler would want to get through.
 
 use crate::support::findings::Findings;
-use crate::support::hostile::{self, Hostile};
-use crate::support::pki::pki;
+use crate::support::hostile;
 use crate::support::raw::{Broken, Client, shown};
 use crate::support::world::World;
 
 const SMUGGLED: &str = "GET /t/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
-
-fn echo() -> Hostile {
-    Hostile::tls(pki().good_server(), |_, conn| hostile::echo(conn))
-}
 
 /// The heads that are refused: a name for the row, and the bytes.
 fn refused_heads() -> Vec<(&'static str, Vec<u8>)> {
@@ -221,7 +216,7 @@ fn refused_heads() -> Vec<(&'static str, Vec<u8>)> {
 
 #[test]
 fn an_ambiguous_head_is_refused_closed_and_never_forwarded() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address()).start();
     let mut findings = Findings::default();
     for (name, bytes) in refused_heads() {
@@ -251,7 +246,7 @@ fn an_ambiguous_head_is_refused_closed_and_never_forwarded() {
 
 #[test]
 fn each_byte_of_an_ambiguous_head_may_come_alone() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address()).start();
     let mut findings = Findings::default();
     for (name, bytes) in refused_heads().into_iter().filter(|(name, _)| {
@@ -279,7 +274,7 @@ fn each_byte_of_an_ambiguous_head_may_come_alone() {
 
 #[test]
 fn unusual_heads_that_mean_only_one_thing_pass() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address()).start();
     let mut findings = Findings::default();
     for (name, request, arrives) in [
@@ -373,7 +368,7 @@ fn unusual_heads_that_mean_only_one_thing_pass() {
 
 #[test]
 fn paths_with_doubtful_meaning_are_refused_or_arrive_unchanged() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address()).start();
     let mut findings = Findings::default();
     for target in [
@@ -442,7 +437,7 @@ const BAD_CHUNKS: &[(&str, &str)] = &[
 
 #[test]
 fn bad_chunk_framing_ends_the_request_and_completes_nothing_upstream() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address()).no_breaker().start();
     let mut findings = Findings::default();
     for (name, body) in BAD_CHUNKS {
@@ -477,7 +472,7 @@ fn bad_chunk_framing_ends_the_request_and_completes_nothing_upstream() {
 
 #[test]
 fn a_body_is_never_read_as_the_next_request() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address()).start();
     let mut client = Client::connect(sidecar.listen);
     let inner = "GET /t/inner HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -499,7 +494,7 @@ fn a_body_is_never_read_as_the_next_request() {
 
 #[test]
 fn a_head_that_ends_too_early_is_never_forwarded() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address()).start();
     for part in [
         "",

@@ -9,10 +9,6 @@ use crate::support::pki::pki;
 use crate::support::raw::{Broken, Client, Reply};
 use crate::support::world::World;
 
-fn echo() -> Hostile {
-    Hostile::tls(pki().good_server(), |_, conn| hostile::echo(conn))
-}
-
 /// An upstream that keeps every request whose path says `hold` unanswered until the gate opens.
 fn gated() -> (Hostile, std::sync::mpsc::Sender<()>) {
     let (open, gate) = std::sync::mpsc::channel::<()>();
@@ -68,7 +64,7 @@ fn still_serves(sidecar: &Sidecar) {
 
 #[test]
 fn a_request_line_beyond_the_limit_is_414() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address())
         .set("listen.limits", "request_line", "\"512B\"")
         .start();
@@ -91,7 +87,7 @@ fn a_request_line_beyond_the_limit_is_414() {
 
 #[test]
 fn too_many_headers_are_431() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address())
         .set("listen.limits", "headers", 10)
         .start();
@@ -110,7 +106,7 @@ fn too_many_headers_are_431() {
 
 #[test]
 fn a_head_with_too_many_bytes_is_431() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address())
         .set("listen.limits", "head", "\"4KiB\"")
         .start();
@@ -132,7 +128,7 @@ fn a_head_with_too_many_bytes_is_431() {
 
 #[test]
 fn a_body_that_announces_too_much_is_413_at_once() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address())
         .set("listen.limits", "body", "\"1KiB\"")
         .start();
@@ -156,7 +152,7 @@ fn a_body_that_announces_too_much_is_413_at_once() {
 
 #[test]
 fn a_body_that_turns_out_too_large_is_413_and_never_complete_upstream() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address())
         .set("listen.limits", "body", "\"1KiB\"")
         .start();
@@ -178,7 +174,7 @@ fn a_body_that_turns_out_too_large_is_413_and_never_complete_upstream() {
 
 #[test]
 fn a_route_may_allow_more_or_less() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address())
         .route("small", "POST /small/{case}", "body = \"10B\"")
         .set("listen.limits", "body", "\"1KiB\"")
@@ -192,7 +188,7 @@ fn a_route_may_allow_more_or_less() {
 
 #[test]
 fn a_head_that_does_not_come_to_an_end_is_408() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address())
         .set("listen.limits", "head_time", "\"400ms\"")
         .start();
@@ -206,7 +202,7 @@ fn a_head_that_does_not_come_to_an_end_is_408() {
 
 #[test]
 fn a_head_that_trickles_does_not_buy_more_time() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address())
         .set("listen.limits", "head_time", "\"500ms\"")
         .start();
@@ -228,7 +224,7 @@ fn a_head_that_trickles_does_not_buy_more_time() {
 
 #[test]
 fn a_connection_that_says_nothing_is_closed() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address())
         .set("listen.limits", "head_time", "\"400ms\"")
         .start();
@@ -243,7 +239,7 @@ fn a_connection_that_says_nothing_is_closed() {
 
 #[test]
 fn a_kept_alive_connection_with_nothing_to_do_is_closed_silently() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address())
         .set("listen.limits", "keep_alive", "\"400ms\"")
         .start();
@@ -257,7 +253,7 @@ fn a_kept_alive_connection_with_nothing_to_do_is_closed_silently() {
 
 #[test]
 fn a_body_that_stalls_is_ended() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address())
         .set("upstream.ndh.timeouts", "idle", "\"400ms\"")
         .start();
@@ -270,7 +266,7 @@ fn a_body_that_stalls_is_ended() {
 
 #[test]
 fn connections_beyond_the_limit_are_told_so_and_places_come_back() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address())
         .set("listen.limits", "connections", 2)
         .start();
@@ -357,7 +353,7 @@ fn a_caller_that_gives_up_gives_its_place_back() {
 
 #[test]
 fn refusals_of_every_kind_leave_no_place_taken() {
-    let upstream = echo();
+    let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address())
         .set("listen.limits", "connections", 4)
         .set("listen.limits", "in_flight", 2)

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustls::{ServerConfig, ServerConnection};
 
 use super::patience;
+use super::pki::pki;
 
 /// What one connection brought.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,8 @@ pub(crate) struct Seen {
     pub(crate) resumed: bool,
     /// The sidecar ended the connection: we read its end.
     pub(crate) ended: bool,
+    /// The script has done what it does after its reply.
+    pub(crate) settled: bool,
     /// The script has finished with this connection.
     pub(crate) done: bool,
 }
@@ -359,6 +362,12 @@ impl Conn {
         let _ = socket2::SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
     }
 
+    /// Tells the test that all is written.
+    pub(crate) fn settle(&mut self) -> &mut Self {
+        self.record.change(self.index, |seen| seen.settled = true);
+        self
+    }
+
     /// Waits until this many connections have completed their handshake.
     pub(crate) fn wait_for_others(&self, count: usize) {
         let deadline = Instant::now() + patience();
@@ -409,11 +418,32 @@ pub(crate) fn ok(body: &str) -> String {
     )
 }
 
+/// An upstream as it should be, which answers each request with that request's head and body.
+pub(crate) fn echoing() -> Hostile {
+    Hostile::tls(pki().good_server(), |_, conn| echo(conn))
+}
+
+/// An upstream that answers every request with these bytes.
+pub(crate) fn saying(reply: &'static str) -> Hostile {
+    Hostile::tls(pki().good_server(), move |_, conn| {
+        if conn.handshake() {
+            while conn.request().is_some() {
+                conn.write(reply);
+            }
+        }
+    })
+}
+
 /// A script that answers every request on a connection properly, with the request's own head and body as the body.
 pub(crate) fn echo(conn: &mut Conn) {
     if !conn.handshake() {
         return;
     }
+    go_on(conn);
+}
+
+/// Answers what else comes on this connection as it should.
+pub(crate) fn go_on(conn: &mut Conn) {
     while let Some((head, body)) = conn.request() {
         answer_with_echo(conn, &head, &body);
     }

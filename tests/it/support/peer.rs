@@ -33,7 +33,8 @@ pub(crate) struct Peer {
     // order matters: the process ends before its directory and its origin go
     _process: Process,
     pub(crate) directory: TempDir,
-    _origin: Option<super::hostile::Hostile>,
+    /// The service behind the server, where there is one.
+    pub(crate) origin: Option<super::hostile::Hostile>,
 }
 
 impl Peer {
@@ -49,7 +50,7 @@ impl Peer {
             doors,
             _process: process,
             directory,
-            _origin: origin,
+            origin,
         }
     }
 
