@@ -1,6 +1,17 @@
 //! One test binary; a file for each behaviour.
 
+mod support;
+
 mod config;
 mod docs;
+mod errors;
+mod faulty;
 mod floors;
+mod forward;
+mod framing;
+mod headers;
 mod imports;
+mod limits;
+mod peers;
+mod retry;
+mod smuggling;
