@@ -1,4 +1,4 @@
-//! stub
+//! Commands: parse, dispatch, exit codes.
 
 pub mod certificate;
 pub mod check;

@@ -24,8 +24,8 @@ mod value;
 
 pub use environment::PREFIX;
 pub use file::{extends, extends_span, has_gateway};
-pub use problem::{Place, Problem, Problems, Severity, Style};
 use problem::Report;
+pub use problem::{Place, Problem, Problems, Severity, Style};
 use settings::{GatewaySettings, Settings};
 
 /// One text of a configuration and the name that people know it by.

@@ -297,7 +297,10 @@ fn within(number: u64, least: u64, most: u64, unit: &str) -> Result<(), Complain
         return Ok(());
     }
     let wrong = format!("{number}{unit} is out of bounds");
-    Err(Complaint::new(wrong, format!("write a value from {least}{unit} to {most}{unit}")))
+    Err(Complaint::new(
+        wrong,
+        format!("write a value from {least}{unit} to {most}{unit}"),
+    ))
 }
 
 fn example(shape: Shape) -> String {

@@ -42,7 +42,10 @@ pub(super) fn duration(text: &str) -> Read<Duration> {
     let trimmed = text.trim();
     if !trimmed.is_empty() && trimmed.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         let wrong = format!("the duration \"{trimmed}\" has no unit");
-        return Err(Complaint::new(wrong, format!("write \"{trimmed}s\" if seconds are meant")));
+        return Err(Complaint::new(
+            wrong,
+            format!("write \"{trimmed}s\" if seconds are meant"),
+        ));
     }
     let has_days = trimmed.trim_end_matches(|last: char| last.is_ascii_alphabetic()).len() < trimmed.len()
         && ["d", "day", "days", "w", "week", "weeks"]
@@ -53,7 +56,10 @@ pub(super) fn duration(text: &str) -> Read<Duration> {
         return Err(Complaint::new(wrong, "write hours, for example \"24h\""));
     }
     let Ok(duration) = SpanParser::new().parse_unsigned_duration(trimmed) else {
-        return Err(Complaint::new(format!("\"{}\" is not a duration", trimmed.escape_debug()), RIGHT));
+        return Err(Complaint::new(
+            format!("\"{}\" is not a duration", trimmed.escape_debug()),
+            RIGHT,
+        ));
     };
     if duration.is_zero() {
         return Err(Complaint::new("the duration is zero", RIGHT));
@@ -92,7 +98,10 @@ pub(super) fn size(text: &str) -> Read<u64> {
                 _ => return Err(Complaint::new(format!("\"{shown}\" is not a size"), RIGHT)),
             };
             let wrong = format!("the size \"{shown}\" has a unit that is not known");
-            return Err(Complaint::new(wrong, format!("write \"{number}{likely}\" (powers of 1024)")));
+            return Err(Complaint::new(
+                wrong,
+                format!("write \"{number}{likely}\" (powers of 1024)"),
+            ));
         }
     };
     let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
@@ -185,8 +194,14 @@ pub(super) fn url(text: &str) -> Read<Url> {
     if !base_path.is_empty() {
         let plain = Template::parse(&base_path).is_ok_and(|template| template.parameters().next().is_none());
         if !plain {
-            let wrong = format!("the path \"{}\" of the url is not a plain path", base_path.escape_debug());
-            return Err(Complaint::new(wrong, "write for example \"https://ndh.example:8443/secure\""));
+            let wrong = format!(
+                "the path \"{}\" of the url is not a plain path",
+                base_path.escape_debug()
+            );
+            return Err(Complaint::new(
+                wrong,
+                "write for example \"https://ndh.example:8443/secure\"",
+            ));
         }
     }
     Ok(Url {
@@ -223,7 +238,10 @@ fn authority_parts(authority: &str, scheme: Scheme) -> Read<(String, u16)> {
     };
     let host = host.to_ascii_lowercase();
     if ServerName::try_from(host.as_str()).is_err() {
-        let wrong = format!("the host \"{}\" of the url is neither a DNS name nor an IP address", host.escape_debug());
+        let wrong = format!(
+            "the host \"{}\" of the url is neither a DNS name nor an IP address",
+            host.escape_debug()
+        );
         return Err(Complaint::new(wrong, RIGHT));
     }
     Ok((host, port))
@@ -265,7 +283,10 @@ pub(super) fn trial(text: &str) -> Read<Trial> {
     }
     let template = template(path)?;
     if template.parameters().next().is_some() {
-        return Err(Complaint::new("the trial's path has a parameter, which nothing could fill", RIGHT));
+        return Err(Complaint::new(
+            "the trial's path has a parameter, which nothing could fill",
+            RIGHT,
+        ));
     }
     Ok(Trial {
         method: method.to_owned(),
@@ -286,7 +307,8 @@ pub(super) fn level(text: &str) -> Read<String> {
         let target_ok = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':';
         if !LEVELS.contains(&level) || target.is_empty() || !target.bytes().all(target_ok) {
             let wrong = format!("\"{}\" is not a log level", part.escape_debug());
-            let right = "write off, error, warn, info, debug or trace; for one module \"info,delius_sidecar::proxy=debug\"";
+            let right =
+                "write off, error, warn, info, debug or trace; for one module \"info,delius_sidecar::proxy=debug\"";
             return Err(Complaint::new(wrong, right));
         }
     }
@@ -305,7 +327,10 @@ pub(super) fn path(text: &str) -> Read<PathBuf> {
     }
     if text.is_empty() || text.chars().any(char::is_control) {
         let wrong = format!("\"{}\" is not a path", text.escape_debug());
-        return Err(Complaint::new(wrong, "write for example \"/etc/delius-sidecar/identity/tls.crt\""));
+        return Err(Complaint::new(
+            wrong,
+            "write for example \"/etc/delius-sidecar/identity/tls.crt\"",
+        ));
     }
     Ok(PathBuf::from(text))
 }
@@ -325,7 +350,10 @@ mod tests {
     fn a_duration_needs_a_unit_that_is_always_as_long() {
         assert_eq!(duration("1m 30s"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("8h"), Ok(Duration::from_secs(8 * 3600)));
-        assert_eq!(wrong(duration("30")), "the duration \"30\" has no unit; write \"30s\" if seconds are meant");
+        assert_eq!(
+            wrong(duration("30")),
+            "the duration \"30\" has no unit; write \"30s\" if seconds are meant"
+        );
         assert!(wrong(duration("1d")).contains("write hours"));
         assert!(wrong(duration("0s")).contains("zero"));
         assert!(wrong(duration("9000h")).contains("31 days"));
@@ -348,7 +376,10 @@ mod tests {
 
     #[test]
     fn an_address_is_numbers_or_a_socket_file() {
-        assert_eq!(address("[::1]:0"), Ok(Address::Tcp("[::1]:0".parse().expect("an address"))));
+        assert_eq!(
+            address("[::1]:0"),
+            Ok(Address::Tcp("[::1]:0".parse().expect("an address")))
+        );
         assert_eq!(address("unix:/run/x"), Ok(Address::Unix("/run/x".into())));
         assert!(wrong(address("unix:x")).contains("no absolute path"));
         assert!(wrong(address("127.0.0.1")).contains("has no port"));
@@ -360,8 +391,14 @@ mod tests {
     #[test]
     fn a_url_is_taken_apart() {
         let found = url("https://NDH.example:8443/secure/").expect("a url");
-        assert_eq!((found.host.as_str(), found.port, found.base_path.as_str()), ("ndh.example", 8443, "/secure"));
-        assert_eq!(url("https://[2001:db8::1]").map(|url| (url.host, url.port)), Ok(("2001:db8::1".into(), 443)));
+        assert_eq!(
+            (found.host.as_str(), found.port, found.base_path.as_str()),
+            ("ndh.example", 8443, "/secure")
+        );
+        assert_eq!(
+            url("https://[2001:db8::1]").map(|url| (url.host, url.port)),
+            Ok(("2001:db8::1".into(), 443))
+        );
         assert!(url("http://127.0.0.1:8081").is_ok_and(|url| url.is_loopback()));
         assert!(!url("http://localhost.example").is_ok_and(|url| url.is_loopback()));
         assert!(wrong(url("ndh.example")).contains("https://"));
