@@ -1,1 +1,5 @@
-//! stub
+//! The request pipeline of the sidecar.
+
+pub mod attempt;
+pub mod breaker;
+mod window;
