@@ -14,7 +14,7 @@ use super::read::Reader;
 use super::settings::{
     Breaker, Identity, Limits, Log, LogFormat, Observe, Pool, Promotion, Scheme, Times, TlsVersion, Trust, Upstream,
 };
-use super::value;
+use super::{url, value};
 
 pub(super) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -139,7 +139,7 @@ pub(super) fn identity(at: &Reader<'_>) -> Option<Identity> {
 
 /// One upstream. `patience` is how long the caller waits, and the key that says so.
 pub(super) fn upstream(at: &Reader<'_>, side: &Side<'_>, patience: (&Reader<'_>, Duration)) -> Option<Upstream> {
-    let url = at.require("url", "https://ndh.example:8443", value::url);
+    let url = at.require("url", "https://ndh.example:8443", url::url);
     let scheme = url.as_ref().map(|url| url.scheme);
     let times = times(&at.table("timeouts"), scheme, patience);
     let pool = pool(&at.table("pool"));
