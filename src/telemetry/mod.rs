@@ -2,3 +2,4 @@
 pub mod access;
 pub mod exchange;
 pub mod metrics;
+pub mod log;
