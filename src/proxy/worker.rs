@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::attempt::RetryBudget;
@@ -17,8 +18,10 @@ use crate::clock;
 use crate::identity::{Generation, Standing};
 use crate::telemetry::exchange::Scribe;
 use crate::transport::buffer::Spares;
+use crate::transport::dial::DialError;
 use crate::upstream::Target;
-use crate::upstream::connection::Connection;
+use crate::upstream::connection::{Connection, Dialled};
+use crate::upstream::multiplex::Lease;
 use crate::upstream::pool::Pool;
 use crate::wire::head::Fields;
 
@@ -51,9 +54,13 @@ pub struct World {
 pub struct Lender {
     pub target: RefCell<Arc<Target>>,
     pool: RefCell<Pool>,
+    dialling: RefCell<Option<Dialling>>,
     pub breaker: RefCell<Breaker>,
     pub budget: RefCell<RetryBudget>,
 }
+
+/// A dial under way that others wait for: how it failed, or nothing when there is something to share.
+type Dialling = watch::Receiver<Option<DialError>>;
 
 /// Memory that a request needs while it is under way; reused from request to request.
 #[derive(Debug, Default)]
@@ -113,6 +120,7 @@ impl Worker {
                 _ => Rc::new(Lender {
                     target: RefCell::new(target.clone()),
                     pool: RefCell::default(),
+                    dialling: RefCell::default(),
                     breaker: RefCell::new(Breaker::new(target.breaker.clone(), self.random())),
                     budget: RefCell::new(RetryBudget::default()),
                 }),
@@ -216,6 +224,56 @@ impl Lender {
         self.pool.borrow_mut().take(&target.pool, spares, Instant::now())
     }
 
+    /// A place on an HTTP/2 connection of the generation now in use.
+    pub fn shared(&self, target: &Target) -> Option<Lease> {
+        self.pool.borrow_mut().share(&target.pool, Instant::now())
+    }
+
+    /// Dials a server that is offered HTTP/2. While one request does, the others wait: most likely they will share the
+    /// connection. Its failure is theirs as well, so that they do not fail one after the other.
+    ///
+    /// # Errors
+    /// [`DialError`]; nothing of a request has been sent.
+    pub async fn dial_or_share(&self, target: &Target, generation: &Arc<Generation>) -> Result<Way, DialError> {
+        while !self.pool.borrow().declines_http2 {
+            if let Some(lease) = self.shared(target) {
+                return Ok(Way::Shared(lease));
+            }
+            let Some(mut dialling) = self.dialling.borrow().clone() else {
+                break;
+            };
+            // An error here: the request that dialled was given up, and another has to.
+            if dialling.changed().await.is_ok()
+                && let Some(error) = dialling.borrow().clone()
+            {
+                return Err(error);
+            }
+        }
+        let (tell, outcome) = watch::channel(None);
+        *self.dialling.borrow_mut() = Some(outcome);
+        // Also when this future is dropped on the way: nobody may wait for it then.
+        let place = Leading(&self.dialling);
+        let dialled = Connection::dial(target, generation).await;
+        drop(place);
+        let mut pool = self.pool.borrow_mut();
+        match dialled {
+            Ok(Dialled::Own(connection)) => {
+                pool.declines_http2 = true;
+                Ok(Way::Own(connection))
+            }
+            Ok(Dialled::Shared(connection)) => {
+                pool.declines_http2 = false;
+                let lease = connection.lend();
+                pool.keep(connection);
+                Ok(Way::Shared(lease))
+            }
+            Err(error) => {
+                let _ = tell.send(Some(error.clone()));
+                Err(error)
+            }
+        }
+    }
+
     /// Takes a connection back that may carry another request.
     pub fn put(&self, connection: Connection, spares: &Spares) {
         let target = self.target.borrow().clone();
@@ -244,5 +302,23 @@ impl Lender {
         }
         pool.sweep(&target.pool, spares, Instant::now());
         target.meter.circuit(self.breaker.borrow().state().as_str());
+    }
+}
+
+/// How a request gets to its upstream.
+#[derive(Debug)]
+pub enum Way {
+    /// HTTP/1.1, on a connection of its own.
+    Own(Connection),
+    /// HTTP/2, on a connection that others use as well.
+    Shared(Lease),
+}
+
+/// The place of the request that dials for all.
+struct Leading<'a>(&'a RefCell<Option<Dialling>>);
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        self.0.borrow_mut().take();
     }
 }

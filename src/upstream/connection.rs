@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
 
 use super::Target;
-use crate::fault::{Code, Fault};
+use super::multiplex::Multiplexed;
 use crate::identity::Generation;
 use crate::telemetry::metrics::ConnectionCount;
 use crate::transport::buffer::{Buffer, Size, Spares};
@@ -30,12 +30,21 @@ pub struct Connection {
     count: ConnectionCount,
 }
 
+/// What a dial came to: the server chooses the protocol.
+#[derive(Debug)]
+pub enum Dialled {
+    /// HTTP/1.1: the connection is one request's until that is done.
+    Own(Connection),
+    /// HTTP/2: requests share it.
+    Shared(Multiplexed),
+}
+
 impl Connection {
     /// Dials the target with the given generation and counts what comes of it.
     ///
     /// # Errors
     /// [`DialError`]; nothing of a request has been sent.
-    pub async fn dial(target: &Target, generation: &Arc<Generation>) -> Result<Self, DialError> {
+    pub async fn dial(target: &Target, generation: &Arc<Generation>) -> Result<Dialled, DialError> {
         let dialled = dial::dial(&target.endpoint, generation.connector.as_ref()).await;
         match &dialled {
             Ok((_, secured)) => {
@@ -53,11 +62,10 @@ impl Connection {
         }
         let (stream, secured) = dialled?;
         if secured.is_some_and(|secured| secured.http2) {
-            let sentence = format!("{} chose HTTP/2, which was not asked for", target.endpoint);
-            return Err(DialError::before_dialling(Fault::new(Code::UpstreamTls, sentence)));
+            return Ok(Dialled::Shared(Multiplexed::start(stream, target, generation).await?));
         }
         let now = Instant::now();
-        Ok(Self {
+        Ok(Dialled::Own(Self {
             stream,
             buffer: Buffer::new(Size::Large),
             generation: generation.clone(),
@@ -66,7 +74,7 @@ impl Connection {
             born: now,
             idle_since: now,
             count: target.meter.connection(generation.number),
-        })
+        }))
     }
 
     /// Takes the connection into use.
