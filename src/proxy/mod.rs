@@ -16,6 +16,7 @@ pub mod attempt;
 pub mod breaker;
 pub mod client;
 pub mod exchange;
+pub mod exchange_h2;
 mod forward;
 pub mod plan;
 mod window;

@@ -229,13 +229,17 @@ impl Lender {
         self.pool.borrow_mut().share(&target.pool, Instant::now())
     }
 
-    /// Dials a server that is offered HTTP/2. While one request does, the others wait: most likely they will share the
-    /// connection. Its failure is theirs as well, so that they do not fail one after the other.
+    /// Dials. Where HTTP/2 is offered, one request does, and others that need a connection wait: most likely they will
+    /// share it. Its failure is theirs as well, so that they do not fail one after the other.
     ///
     /// # Errors
     /// [`DialError`]; nothing of a request has been sent.
-    pub async fn dial_or_share(&self, target: &Target, generation: &Arc<Generation>) -> Result<Way, DialError> {
-        while !self.pool.borrow().declines_http2 {
+    pub async fn dial(&self, target: &Target, generation: &Arc<Generation>) -> Result<Way, DialError> {
+        if !generation.offers_http2 || self.pool.borrow().declines_http2 {
+            let dialled = Connection::dial(target, generation).await?;
+            return Ok(self.way(dialled));
+        }
+        loop {
             if let Some(lease) = self.shared(target) {
                 return Ok(Way::Shared(lease));
             }
@@ -248,6 +252,10 @@ impl Lender {
             {
                 return Err(error);
             }
+            if self.pool.borrow().declines_http2 {
+                let dialled = Connection::dial(target, generation).await?;
+                return Ok(self.way(dialled));
+            }
         }
         let (tell, outcome) = watch::channel(None);
         *self.dialling.borrow_mut() = Some(outcome);
@@ -255,21 +263,26 @@ impl Lender {
         let place = Leading(&self.dialling);
         let dialled = Connection::dial(target, generation).await;
         drop(place);
+        if let Err(error) = &dialled {
+            let _ = tell.send(Some(error.clone()));
+        }
+        // Kept for others before they wake up: `tell` ends with this function.
+        Ok(self.way(dialled?))
+    }
+
+    /// Remembers which protocol the server chose.
+    fn way(&self, dialled: Dialled) -> Way {
         let mut pool = self.pool.borrow_mut();
         match dialled {
-            Ok(Dialled::Own(connection)) => {
-                pool.declines_http2 = true;
-                Ok(Way::Own(connection))
+            Dialled::Own(connection) => {
+                pool.declines_http2 = connection.generation.offers_http2;
+                Way::Own(connection)
             }
-            Ok(Dialled::Shared(connection)) => {
+            Dialled::Shared(connection) => {
                 pool.declines_http2 = false;
                 let lease = connection.lend();
                 pool.keep(connection);
-                Ok(Way::Shared(lease))
-            }
-            Err(error) => {
-                let _ = tell.send(Some(error.clone()));
-                Err(error)
+                Way::Shared(lease)
             }
         }
     }
