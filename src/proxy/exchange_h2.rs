@@ -13,8 +13,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{Response, StatusCode};
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
@@ -24,15 +23,9 @@ use crate::fault::{Code, Fault};
 use crate::upstream::multiplex::Lease;
 use crate::wire::body::{CHUNK_TAIL, Decoder, LAST_CHUNK, Step, chunk_head};
 use crate::wire::framing::{self, Length};
-use crate::wire::head::{Bounds, EndFinder, Fields, Name, Version};
-use crate::wire::headers::{ReplyRules, decimal, write_reply};
-
-/// The head for the upstream is our own writing.
-const OWN_BOUNDS: Bounds = Bounds {
-    first_line: usize::MAX,
-    bytes: usize::MAX,
-    fields: usize::MAX,
-};
+use crate::wire::head::{Fields, Version};
+use crate::wire::headers::{ReplyRules, write_reply};
+use crate::wire::http2;
 
 /// The state of one exchange.
 pub struct Exchange<'a> {
@@ -173,7 +166,8 @@ impl<'a> Exchange<'a> {
 
     /// Opens the stream with the request's head.
     fn begin(&mut self) -> Result<(), Broken> {
-        let (request, content) = request(self.terms.head, self.fields).map_err(Broken::Request)?;
+        let (request, content) = http2::request(self.terms.head, self.fields)
+            .map_err(|error| Broken::Request(Fault::new(Code::RequestMalformed, error.to_string())))?;
         let end = content.is_empty() && self.uplink.decoder.is_done();
         let (reply, stream) = self.lease.begin(request, end).map_err(|error| self.failed(&error))?;
         self.progress.request_begun = true;
@@ -295,7 +289,7 @@ impl<'a> Exchange<'a> {
     fn take_head(&mut self, reply: Response<RecvStream>) -> Result<(), Broken> {
         let name = self.lease.peer();
         let (head, content) = reply.into_parts();
-        let raw = text(&head);
+        let raw = http2::reply_text(&head);
         let line = self
             .fields
             .parse_reply(&raw, &REPLY_BOUNDS)
@@ -517,59 +511,6 @@ fn send(stream: &mut SendStream<Bytes>, piece: &[u8], last: bool) -> Sent {
         (Ok(()), false) => Sent::Some,
         (Err(_), _) => Sent::Refused,
     }
-}
-
-/// The request as HTTP/2 has it, and the content that stands behind its head.
-fn request<'a>(head: &'a [u8], fields: &mut Fields) -> Result<(Request<()>, &'a [u8]), Fault> {
-    let unfit = |what: &str| Fault::new(Code::RequestMalformed, format!("{what} cannot be sent over HTTP/2"));
-    let end = EndFinder::default().find(head, &OWN_BOUNDS);
-    let length = end.ok().flatten().ok_or_else(|| unfit("the head"))?;
-    let (raw, content) = head.split_at(length);
-    let line = fields
-        .parse_request(raw, &OWN_BOUNDS)
-        .map_err(|error| Fault::new(Code::RequestMalformed, error.to_string()))?;
-    let target = line.target.of(raw);
-    let path = PathAndQuery::try_from(target).ok();
-    // A fragment would be cut off silently.
-    let path = path.filter(|path| path.as_str().len() == target.len());
-    let mut uri = http::uri::Parts::default();
-    uri.scheme = Some(Scheme::HTTPS);
-    uri.path_and_query = Some(path.ok_or_else(|| unfit("the target"))?);
-    let mut request = Request::new(());
-    *request.method_mut() = Method::from_bytes(line.method.of(raw)).map_err(|_| unfit("the method"))?;
-    for field in fields.iter() {
-        let (name, value) = (field.name_span.of(raw), field.value.of(raw));
-        match field.name {
-            Name::Host => uri.authority = Authority::try_from(value).ok(),
-            // Frames say where the content ends.
-            Name::TransferEncoding => {}
-            _ => {
-                let name = HeaderName::from_bytes(name).map_err(|_| unfit("a header name"))?;
-                let value = HeaderValue::from_bytes(value).map_err(|_| unfit("a header value"))?;
-                request.headers_mut().append(name, value);
-            }
-        }
-    }
-    *request.uri_mut() = Uri::from_parts(uri).map_err(|_| unfit("the upstream's Host"))?;
-    Ok((request, content))
-}
-
-/// A reply's head as HTTP/1.1 has it.
-fn text(head: &http::response::Parts) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1024);
-    out.extend_from_slice(b"HTTP/1.1 ");
-    decimal(&mut out, u64::from(head.status.as_u16()));
-    out.push(b' ');
-    out.extend_from_slice(head.status.canonical_reason().unwrap_or_default().as_bytes());
-    out.extend_from_slice(b"\r\n");
-    for (name, value) in &head.headers {
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
-    out.extend_from_slice(b"\r\n");
-    out
 }
 
 fn invalid(name: &str, error: &dyn std::fmt::Display) -> Broken {

@@ -14,6 +14,7 @@ use super::plan::Lane;
 use super::worker::{Lender, Way, Worker, Workspace, World};
 use super::{After, Forwarded, REPLY_PATIENCE, Story, exchange_h2};
 use crate::clock;
+use crate::config::settings::Times;
 use crate::fault::{Code, Fault};
 use crate::identity::Standing;
 use crate::transport::dial::DialError;
@@ -235,16 +236,7 @@ async fn attempt(
         }
     }
     connection.begin(&worker.spares);
-    let exchange_terms = Terms {
-        head: &workspace.head,
-        length: terms.length,
-        body_limit: terms.body_limit,
-        to_head: terms.to_head,
-        version: terms.version,
-        keep_alive: terms.keep_alive,
-        times: &target.times,
-        deadline,
-    };
+    let exchange_terms = exchange_terms(&workspace.head, terms, &target.times, deadline);
     let before = story.progress.request_bytes;
     let mut exchange = Exchange::new(client, &mut connection, &mut workspace.fields, exchange_terms);
     let result = poll_fn(|cx| exchange.poll(cx)).await;
@@ -276,6 +268,19 @@ async fn attempt(
     }
 }
 
+fn exchange_terms<'a>(head: &'a [u8], terms: &Forwarded, times: &'a Times, deadline: Instant) -> Terms<'a> {
+    Terms {
+        head,
+        length: terms.length,
+        body_limit: terms.body_limit,
+        to_head: terms.to_head,
+        version: terms.version,
+        keep_alive: terms.keep_alive,
+        times,
+        deadline,
+    }
+}
+
 /// The same over HTTP/2: the connection is not ours alone, and goes on without us.
 async fn share(
     lease: Lease,
@@ -300,16 +305,7 @@ async fn share(
         }
     }
     let reused = lease.reused;
-    let exchange_terms = Terms {
-        head: &workspace.head,
-        length: terms.length,
-        body_limit: terms.body_limit,
-        to_head: terms.to_head,
-        version: terms.version,
-        keep_alive: terms.keep_alive,
-        times: &target.times,
-        deadline,
-    };
+    let exchange_terms = exchange_terms(&workspace.head, terms, &target.times, deadline);
     let before = story.progress.request_bytes;
     // On the heap: requests over HTTP/1.1 have the same task and need not carry room for it.
     let mut exchange = Box::new(exchange_h2::Exchange::new(

@@ -235,28 +235,24 @@ impl Lender {
     /// # Errors
     /// [`DialError`]; nothing of a request has been sent.
     pub async fn dial(&self, target: &Target, generation: &Arc<Generation>) -> Result<Way, DialError> {
-        if !generation.offers_http2 || self.pool.borrow().declines_http2 {
-            let dialled = Connection::dial(target, generation).await?;
-            return Ok(self.way(dialled));
-        }
-        loop {
+        while generation.offers_http2 && !self.pool.borrow().declines_http2 {
             if let Some(lease) = self.shared(target) {
                 return Ok(Way::Shared(lease));
             }
             let Some(mut dialling) = self.dialling.borrow().clone() else {
-                break;
+                return self.dial_for_all(target, generation).await;
             };
-            // An error here: the request that dialled was given up, and another has to.
+            // An error here: there is something to share, or the request that dialled was given up.
             if dialling.changed().await.is_ok()
                 && let Some(error) = dialling.borrow().clone()
             {
                 return Err(error);
             }
-            if self.pool.borrow().declines_http2 {
-                let dialled = Connection::dial(target, generation).await?;
-                return Ok(self.way(dialled));
-            }
         }
+        Ok(self.way(Connection::dial(target, generation).await?))
+    }
+
+    async fn dial_for_all(&self, target: &Target, generation: &Arc<Generation>) -> Result<Way, DialError> {
         let (tell, outcome) = watch::channel(None);
         *self.dialling.borrow_mut() = Some(outcome);
         // Also when this future is dropped on the way: nobody may wait for it then.
@@ -266,7 +262,7 @@ impl Lender {
         if let Err(error) = &dialled {
             let _ = tell.send(Some(error.clone()));
         }
-        // Kept for others before they wake up: `tell` ends with this function.
+        // The others wake up when `tell` is dropped, and find it kept.
         Ok(self.way(dialled?))
     }
 

@@ -9,4 +9,5 @@ pub mod body;
 pub mod framing;
 pub mod head;
 pub mod headers;
+pub mod http2;
 pub mod reply;

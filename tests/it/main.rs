@@ -10,6 +10,7 @@ mod floors;
 mod forward;
 mod framing;
 mod headers;
+mod http2;
 mod imports;
 mod limits;
 mod peers;
