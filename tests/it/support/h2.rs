@@ -16,6 +16,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response};
 use rustls::ServerConfig;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
@@ -28,7 +29,6 @@ pub(crate) const GATHERED: usize = 20;
 /// What one request brought.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
-    pub(crate) connection: usize,
     pub(crate) path: String,
     /// The content came to its end.
     pub(crate) whole: bool,
@@ -75,11 +75,16 @@ impl Upstream {
                         accepted = listener.accept() => accepted.expect("accept").0,
                         _ = stopped.changed() => return,
                     };
-                    let number = shared.connections.fetch_add(1, Ordering::Relaxed);
+                    shared.connections.fetch_add(1, Ordering::Relaxed);
                     let (acceptor, record, gather) = (acceptor.clone(), shared.clone(), gather.clone());
                     tokio::spawn(async move {
-                        if let Ok(tls) = acceptor.accept(tcp).await {
-                            connection(tls, number, max_streams, record, gather).await;
+                        match acceptor.accept(tcp).into_fallible().await {
+                            Ok(tls) => connection(tls, max_streams, record, gather).await,
+                            // a close with unread bytes would be a reset, and could overtake the alert
+                            Err((_, mut tcp)) => {
+                                let _ = tcp.shutdown().await;
+                                let _ = tokio::io::copy(&mut tcp, &mut tokio::io::sink()).await;
+                            }
                         }
                     });
                 }
@@ -132,7 +137,6 @@ enum Act {
 
 async fn connection(
     tls: tokio_rustls::server::TlsStream<tokio::net::TcpStream>,
-    number: usize,
     max_streams: u32,
     record: Arc<Record>,
     gather: Arc<watch::Sender<usize>>,
@@ -152,7 +156,7 @@ async fn connection(
                         let at = {
                             let mut requests = record.requests.lock().expect("record");
                             let path = request.uri().path().to_owned();
-                            requests.push(Seen { connection: number, path, whole: false, reset: false });
+                            requests.push(Seen { path, whole: false, reset: false });
                             requests.len() - 1
                         };
                         let end = serve(request, respond, &record, &act, &gather).await;
@@ -268,9 +272,9 @@ async fn serve(
             respond.send_informational(plain(103).body(()).expect("a reply"))?;
             respond.send_response(ok.body(()).expect("a reply"), true)?;
         }
+        // with the reply's end the library resets the stream by NO_ERROR (RFC 9113 section 8.1)
         "early" => {
             respond.send_response(plain(403).body(()).expect("a reply"), true)?;
-            respond.send_reset(Reason::NO_ERROR);
         }
         "gather" => {
             gather.send_modify(|count| *count += 1);
