@@ -1,4 +1,6 @@
 //! shim
 pub mod access;
 pub mod exchange;
+mod line;
+pub mod mask;
 pub mod metrics;
