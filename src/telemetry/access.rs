@@ -221,9 +221,11 @@ mod tests {
 
     use super::*;
 
+    type Writes = Arc<Mutex<Vec<String>>>;
+
     /// Keeps what each write brought, and can be made to wait before each.
     struct Output {
-        writes: Arc<Mutex<Vec<String>>>,
+        writes: Writes,
         gate: Option<Receiver<()>>,
     }
 
@@ -250,25 +252,24 @@ mod tests {
         }
     }
 
-    type Writes = Arc<Mutex<Vec<String>>>;
-
-    fn open() -> (AccessLog, Writes) {
+    fn start(access: bool, gate: Option<Receiver<()>>) -> (AccessLog, Writes) {
         let writes = Writes::default();
         let output = Output {
             writes: writes.clone(),
-            gate: None,
+            gate,
         };
-        (AccessLog::start(&wanted(true), output).expect("a thread"), writes)
+        (AccessLog::start(&wanted(access), output).expect("a thread"), writes)
+    }
+
+    fn open() -> (AccessLog, Writes) {
+        start(true, None)
     }
 
     /// Writes nothing until told to, once a write; everything when the sender is gone.
     fn blocked() -> (AccessLog, Writes, Sender<()>) {
-        let (writes, (go, gate)) = (Writes::default(), channel());
-        let output = Output {
-            writes: writes.clone(),
-            gate: Some(gate),
-        };
-        (AccessLog::start(&wanted(true), output).expect("a thread"), writes, go)
+        let (go, gate) = channel();
+        let (log, writes) = start(true, Some(gate));
+        (log, writes, go)
     }
 
     fn record(request_id: &str) -> Record<'_> {
@@ -345,10 +346,8 @@ mod tests {
         let dropped = buffer.take_dropped();
         // One buffer may be in the writer's hands besides those that wait.
         let kept = 2 * buffers as u64 - dropped;
-        assert!(
-            [2 * QUEUE as u64, 2 * (QUEUE as u64 + 1)].contains(&kept),
-            "{kept} lines kept"
-        );
+        let queued = 2 * QUEUE as u64;
+        assert!([queued, queued + 2].contains(&kept), "{kept} lines kept");
         assert_eq!(buffer.take_dropped(), 0, "each is told once");
         drop(go);
         drop(buffer);
@@ -389,12 +388,7 @@ mod tests {
 
     #[test]
     fn without_access_lines_nothing_is_written() {
-        let writes = Writes::default();
-        let output = Output {
-            writes: writes.clone(),
-            gate: None,
-        };
-        let log = AccessLog::start(&wanted(false), output).expect("nothing to start");
+        let (log, writes) = start(false, None);
         let mut buffer = log.buffer();
         buffer.line(&record("a"));
         buffer.flush();
