@@ -3,7 +3,19 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Metrics;
 #[derive(Debug)]
-pub struct RouteMeter;
+pub struct RouteMeter([String; 3]);
+impl RouteMeter {
+    pub fn record(&self, _w: usize, _m: &str, _s: u16, _d: std::time::Duration) {}
+    pub fn name(&self) -> &str {
+        &self.0[0]
+    }
+    pub fn template(&self) -> &str {
+        &self.0[1]
+    }
+    pub fn leg(&self) -> &str {
+        &self.0[2]
+    }
+}
 #[derive(Debug)]
 pub struct UpstreamMeter;
 #[derive(Debug)]
@@ -25,8 +37,12 @@ impl Metrics {
     pub fn new(_w: usize) -> Self {
         Self
     }
-    pub fn route(&self, _n: &str, _t: &str, _l: &str) -> Arc<RouteMeter> {
-        Arc::new(RouteMeter)
+    pub fn unrouted(&self, _m: &str, _s: u16, _d: std::time::Duration) {}
+    pub fn error(&self, _c: crate::fault::Code) {}
+    pub fn retried(&self, _u: &str, _w: &str) {}
+    pub fn access_lines_dropped(&self, _n: u64) {}
+    pub fn route(&self, n: &str, t: &str, l: &str) -> Arc<RouteMeter> {
+        Arc::new(RouteMeter([n.into(), t.into(), l.into()]))
     }
     pub fn upstream(&self, _n: &str) -> Arc<UpstreamMeter> {
         Arc::new(UpstreamMeter)

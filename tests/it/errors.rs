@@ -57,7 +57,7 @@ fn check(sidecar: &Sidecar, reply: &Reply, code: Code, status: u16, id: &str) ->
         );
     }
     let line = sidecar.access_line(id);
-    assert_eq!(line["status"], status, "{line}");
+    assert_eq!(line["http.response.status_code"], status, "{line}");
     let line = line.to_string();
     assert!(line.contains(code.as_str()), "the access line carries the code: {line}");
     assert!(
@@ -90,7 +90,7 @@ fn request_malformed() {
     ));
     let reply = client.reply("GET").expect("a reply");
     let line = sidecar
-        .wait_line(|line| line["status"] == 400)
+        .wait_line(|line| line["http.response.status_code"] == 400)
         .expect("an access line")
         .to_string();
     assert_eq!(
@@ -131,7 +131,7 @@ fn request_timeout() {
         "{reply:?}"
     );
     let line = sidecar
-        .wait_line(|line| line["status"] == 408)
+        .wait_line(|line| line["http.response.status_code"] == 408)
         .expect("an access line")
         .to_string();
     assert!(line.contains("request_timeout") && !line.contains(NOMS), "{line}");

@@ -471,7 +471,7 @@ fn the_access_line_names_the_template_and_never_the_person() {
     ));
     assert_eq!(client.reply("GET").expect("a reply").status, 200);
     let line = sidecar.access_line("one-line");
-    assert_eq!(line["status"], 200, "{line}");
+    assert_eq!(line["http.response.status_code"], 200, "{line}");
     let text = line.to_string();
     assert!(text.contains("/secure/offenders/nomsNumber/{nomsNumber}/all"), "{line}");
     assert!(text.contains("ndh"), "{line}");

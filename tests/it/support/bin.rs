@@ -192,7 +192,7 @@ impl Drop for Sidecar {
 
 /// An access line, by its shape: it carries a request id and a status.
 fn is_access(line: &Value) -> bool {
-    line.get("request_id").is_some() && line.get("status").is_some()
+    line.get("request_id").is_some() && line.get("http.response.status_code").is_some()
 }
 
 fn follow(stream: impl Read + Send + 'static, output: &Arc<Output>) -> JoinHandle<()> {
