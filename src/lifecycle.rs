@@ -10,5 +10,14 @@ impl Readiness {
     pub fn ready(&self) -> bool {
         true
     }
+    pub fn started(&self) -> bool {
+        true
+    }
+    pub fn pending(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
     pub fn drain(&self) {}
+    pub fn draining(&self) -> bool {
+        false
+    }
 }

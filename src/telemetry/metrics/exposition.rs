@@ -271,11 +271,17 @@ impl<'a> Family<'a> {
     }
 
     fn counter(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
+        if labels.is_empty() {
+            return self.encoder.encode_counter::<NoLabelSet, u64, f64>(&value, None);
+        }
         let mut sample = self.encoder.encode_family(&labels)?;
         sample.encode_counter::<NoLabelSet, u64, f64>(&value, None)
     }
 
     fn gauge(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
+        if labels.is_empty() {
+            return self.encoder.encode_gauge(&value);
+        }
         self.encoder.encode_family(&labels)?.encode_gauge(&value)
     }
 

@@ -89,10 +89,7 @@ impl Metrics {
     /// The counters of an upstream: those it had before, if it was known.
     pub fn upstream(&self, name: &str) -> Arc<UpstreamMeter> {
         let new = || Arc::new(UpstreamMeter::new(self.workers));
-        lock(&self.upstreams)
-            .entry(name.to_owned())
-            .or_insert_with(new)
-            .clone()
+        lock(&self.upstreams).entry(name.to_owned()).or_insert_with(new).clone()
     }
 
     /// A request was answered before a route was found.
@@ -149,13 +146,24 @@ impl Metrics {
 
     /// The certificates that stand behind a role and name from now on; those of before are no longer shown.
     pub fn certificates(&self, role: &str, name: &str, samples: Vec<Sample>) {
-        lock(&self.certificates).insert((role.to_owned(), name.to_owned()), samples);
+        let key = (role.to_owned(), name.to_owned());
+        if samples.is_empty() {
+            lock(&self.certificates).remove(&key);
+        } else {
+            lock(&self.certificates).insert(key, samples);
+        }
     }
 
-    /// The generation that an upstream uses from now on.
-    pub fn generation(&self, upstream: &str, identity: Option<&str>, number: u64) {
-        let identity = identity.unwrap_or_default().to_owned();
-        lock(&self.generations).insert(upstream.to_owned(), (identity, number));
+    /// The generation that an upstream uses from now on; `None`: it has none.
+    pub fn generation(&self, upstream: &str, generation: Option<(&str, u64)>) {
+        match generation {
+            Some((identity, number)) => {
+                lock(&self.generations).insert(upstream.to_owned(), (identity.to_owned(), number));
+            }
+            None => {
+                lock(&self.generations).remove(upstream);
+            }
+        }
     }
 
     /// Every route that was ever configured, by name.
@@ -266,10 +274,7 @@ mod tests {
     }
 
     fn value(lines: &[Line], name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-        let owned: Vec<_> = labels
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
+        let owned: Vec<_> = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let wanted = |line: &&Line| line.0 == format!("delius_sidecar_{name}") && line.1 == owned;
         lines.iter().find(wanted).map(|line| line.2)
     }
@@ -298,7 +303,7 @@ mod tests {
         metrics.refused_connection();
         metrics.front_handshake_refused("expired");
         metrics.config_reloaded(false);
-        metrics.generation("ndh", Some("allocation-manager"), 2);
+        metrics.generation("ndh", Some(("allocation-manager", 2)));
         let ndh = metrics.upstream("ndh");
         ndh.dialled(Ok(()));
         ndh.dialled(Err(Code::UpstreamTls));
@@ -315,19 +320,18 @@ mod tests {
         let template = ("route", "/offenders/{nomsNumber}");
         let series = [template, ("leg", "ndh"), ("method", "GET"), ("status_code", "200")];
         is("http_server_requests_total", &series, 2.0);
-        let refused = [
-            ("route", "_"),
-            ("leg", "_"),
-            ("method", "GET"),
-            ("status_code", "421"),
-        ];
+        let refused = [("route", "_"), ("leg", "_"), ("method", "GET"), ("status_code", "421")];
         is("http_server_requests_total", &refused, 1.0);
         is("errors_total", &[("code", "route_unknown")], 1.0);
         for code in Code::ALL {
             let found = value(&lines, "errors_total", &[("code", code.as_str())]);
             assert!(found.is_some(), "{code} is there before it happens");
         }
-        is("retries_total", &[("upstream", "ndh"), ("reason", "pooled_connection_dead")], 1.0);
+        is(
+            "retries_total",
+            &[("upstream", "ndh"), ("reason", "pooled_connection_dead")],
+            1.0,
+        );
         is("access_lines_dropped_total", &[], 3.0);
         is("http_server_open_connections", &[], 2.0);
         is("http_server_connections_total", &[], 3.0);
@@ -338,7 +342,11 @@ mod tests {
         let identity = [("identity", "allocation-manager"), ("upstream", "ndh")];
         is("certificate_generation", &identity, 2.0);
         is("http_client_dials_total", &[("upstream", "ndh"), ("result", "ok")], 1.0);
-        is("http_client_dials_total", &[("upstream", "ndh"), ("result", "upstream_tls")], 1.0);
+        is(
+            "http_client_dials_total",
+            &[("upstream", "ndh"), ("result", "upstream_tls")],
+            1.0,
+        );
         let handshake = [("upstream", "ndh"), ("version", "TLSv1.3"), ("resumed", "true")];
         is("tls_handshakes_total", &handshake, 1.0);
         for (side, upstream, reason) in [("client", "ndh", "name_mismatch"), ("server", "", "expired")] {
@@ -366,18 +374,34 @@ mod tests {
         let of_route = |line: &&Line| line.1.contains(&("route".to_owned(), "/a".to_owned()));
         let mut previous = (f64::NEG_INFINITY, 0.0);
         let mut buckets = Vec::new();
-        for line in lines.iter().filter(of_route).filter(|line| line.0 == format!("{name}_bucket")) {
+        for line in lines
+            .iter()
+            .filter(of_route)
+            .filter(|line| line.0 == format!("{name}_bucket"))
+        {
             let le = line.1.iter().find(|label| label.0 == "le").expect("a bound");
             let bound: f64 = le.1.parse().expect("a number");
-            assert!(bound > previous.0 && line.2 >= previous.1, "{line:?} after {previous:?}");
+            assert!(
+                bound > previous.0 && line.2 >= previous.1,
+                "{line:?} after {previous:?}"
+            );
             previous = (bound, line.2);
             buckets.push(previous);
         }
         assert_eq!(buckets.len(), 17);
-        assert!(buckets.contains(&(0.05, 3.0)) && buckets.contains(&(30.0, 4.0)), "{buckets:?}");
+        assert!(
+            buckets.contains(&(0.05, 3.0)) && buckets.contains(&(30.0, 4.0)),
+            "{buckets:?}"
+        );
         assert_eq!(previous, (f64::INFINITY, 5.0));
         let labels = [("route", "/a"), ("leg", "ndh")];
-        let total = |suffix: &str| value(&lines, &format!("http_server_request_duration_seconds_{suffix}"), &labels);
+        let total = |suffix: &str| {
+            value(
+                &lines,
+                &format!("http_server_request_duration_seconds_{suffix}"),
+                &labels,
+            )
+        };
         assert_eq!(total("count"), Some(5.0));
         assert!(total("sum").is_some_and(|sum| (sum - 69.061).abs() < 1e-6));
     }

@@ -193,7 +193,11 @@ mod tests {
         drop(second);
         assert_eq!(meter.connections(), [(1, 1, 0)]);
         drop(first);
-        assert_eq!(meter.connections(), [(1, 0, 0)], "the newest generation is shown when nothing is open");
+        assert_eq!(
+            meter.connections(),
+            [(1, 0, 0)],
+            "the newest generation is shown when nothing is open"
+        );
     }
 
     #[test]
