@@ -38,6 +38,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::transport::{listen, tls};
 
 use build::{News, Registry};
+use report::Reporter;
 use worker::{Ended, Front, Orders, Post};
 
 /// How often missing identity files are looked for, and the configuration's content is compared.
@@ -104,6 +105,7 @@ struct Service {
     fingerprint: u64,
     registry: Registry,
     readiness: Readiness,
+    reporter: Reporter,
     orders: watch::Sender<Orders>,
     gateway_tls: Option<Arc<ArcSwap<ServerConfig>>>,
     workers: Vec<JoinHandle<()>>,
@@ -192,16 +194,17 @@ impl Service {
         let workers = kind.workers();
         let metrics = Arc::new(Metrics::new(workers));
         let readiness = Readiness::new();
+        let reporter = Reporter::new(metrics.clone(), readiness.clone());
         let bound =
             listen::bind(&kind.address(), workers).with_context(|| format!("listening on {:?}", kind.address()))?;
         let listening = bound.first().map(listen::Bound::address).unwrap_or_default();
 
         let mut registry = Registry::new(metrics.clone());
-        let plan = Arc::new(make_plan(&mut registry, &kind, &readiness)?);
+        let plan = Arc::new(make_plan(&mut registry, &kind, &reporter)?);
         let (front, gateway_tls) = match &kind {
             Kind::Sidecar(_) => (Front::Local, None),
             Kind::Gateway(settings) => {
-                let config = Arc::new(ArcSwap::from(gateway_config(settings, &metrics)?));
+                let config = Arc::new(ArcSwap::from(gateway_config(settings, &reporter)?));
                 (
                     Front::Gateway {
                         tls: config.clone(),
@@ -249,7 +252,7 @@ impl Service {
                 bound.set_nonblocking(true)?;
                 let listener = tokio::net::TcpListener::from_std(bound)?;
                 let address = listener.local_addr()?;
-                let status = report::status(&orders, &readiness);
+                let status = reporter.status(orders.subscribe());
                 let sources = observe::Sources::new(metrics.clone(), readiness.clone(), status);
                 tokio::spawn(observe::serve(listener, sources));
                 Some(address.to_string())
@@ -273,6 +276,7 @@ impl Service {
             fingerprint,
             registry,
             readiness,
+            reporter,
             orders,
             gateway_tls,
             workers: threads,
@@ -363,7 +367,7 @@ impl Service {
             self.fingerprint = latest;
             self.reload("file");
         } else if self.registry.is_waiting() {
-            match make_plan(&mut self.registry, &self.kind, &self.readiness) {
+            match make_plan(&mut self.registry, &self.kind, &self.reporter) {
                 Ok(plan) if !self.registry.is_waiting() => {
                     self.orders.send_modify(|orders| orders.plan = Arc::new(plan));
                 }
@@ -377,9 +381,9 @@ impl Service {
     fn reload(&mut self, why: &'static str) {
         let result = self.try_reload();
         match &result {
-            Ok(()) => tracing::info!(why, "configuration reloaded"),
+            Ok(()) => tracing::info!(audit = true, why, "configuration reloaded"),
             Err(error) => {
-                tracing::error!(why, error = %format!("{error:#}"), "the new configuration was refused; the one in force stays")
+                tracing::error!(audit = true, why, error = %format!("{error:#}"), "the new configuration was refused; the one in force stays")
             }
         }
         self.registry.metrics.config_reloaded(result.is_ok());
@@ -391,10 +395,10 @@ impl Service {
             bail!("[listen] address and workers, [observe] and [log] cannot change while running: restart");
         }
         let config = match &kind {
-            Kind::Gateway(settings) => Some(gateway_config(settings, &self.registry.metrics)?),
+            Kind::Gateway(settings) => Some(gateway_config(settings, &self.reporter)?),
             Kind::Sidecar(_) => None,
         };
-        let plan = make_plan(&mut self.registry, &kind, &self.readiness)?;
+        let plan = make_plan(&mut self.registry, &kind, &self.reporter)?;
         if let (Some(config), Some(tls)) = (config, &self.gateway_tls) {
             tls.store(config);
         }
@@ -448,23 +452,23 @@ async fn wait(child: Option<&mut Child>) -> std::io::Result<ExitStatus> {
 }
 
 /// Makes the plan and says what came of reading the identity files.
-fn make_plan(registry: &mut Registry, kind: &Kind, readiness: &Readiness) -> anyhow::Result<Plan> {
+fn make_plan(registry: &mut Registry, kind: &Kind, reporter: &Reporter) -> anyhow::Result<Plan> {
     let mut news: Vec<News> = Vec::new();
     let now = clock::unix_seconds();
     let plan = match kind {
         Kind::Sidecar(settings) => registry.sidecar(settings, now, &mut news)?,
         Kind::Gateway(settings) => registry.gateway(settings, now, &mut news)?,
     };
-    report::news(&news, &registry.metrics, readiness);
+    reporter.news(&news, &plan);
     Ok(plan)
 }
 
 /// Reads what the gateway shows and whom it trusts.
-fn gateway_config(settings: &GatewaySettings, metrics: &Metrics) -> anyhow::Result<Arc<ServerConfig>> {
+fn gateway_config(settings: &GatewaySettings, reporter: &Reporter) -> anyhow::Result<Arc<ServerConfig>> {
     let now = clock::unix_seconds();
     let pair = store::pair(&settings.certificate, &settings.private_key, Purpose::Server, &[], now)?;
     let anchors = store::anchors(&settings.client_ca)?;
-    report::own_certificate(&pair, &anchors, metrics);
+    reporter.own_certificate(&pair, &anchors);
     Ok(Arc::new(tls::server_config(&pair.bundle, &anchors, settings.tls_min)?))
 }
 

@@ -1,14 +1,319 @@
-//! shim
-use super::build::News;
-pub(super) fn status<A, B>(_a: &A, _b: &B) {}
-pub(super) fn news(news: &[News], _m: &crate::telemetry::metrics::Metrics, _r: &crate::lifecycle::Readiness) {
-    for n in news {
-        eprintln!("{n:?}");
+//! What became of reading certificates: for the log, the metrics, readiness and the status page.
+//!
+//! Files that are not there yet are looked at every second; a refusal is said when its text changes, and then once a
+//! minute. Taking an identity into use is an audit line: it says which certificate, never anything of its key.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustls_pki_types::CertificateDer;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::build::{self, News};
+use super::worker::Orders;
+use crate::cert::facts::Facts;
+use crate::cert::verify::Finding;
+use crate::identity::store::Pair;
+use crate::lifecycle::Readiness;
+use crate::observe::status::{Connections, Identity, Route, Status, Upstream, rfc3339};
+use crate::proxy::plan::Plan;
+use crate::telemetry::metrics::{Metrics, Sample};
+
+/// How long a refusal that does not change is left unsaid.
+const REMIND: Duration = Duration::from_secs(60);
+/// The name of the gateway's own certificate and of the CA of its callers.
+const OWN: &str = "gateway";
+
+/// Remembers what was read last, and tells everybody.
+pub(super) struct Reporter {
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// By upstream.
+    upstreams: BTreeMap<String, Standing>,
+    /// The gateway's own certificate, and those of its client CA.
+    own: Vec<Identity>,
+    own_generation: u64,
+}
+
+/// What the files of one upstream came to.
+struct Standing {
+    /// The condition of readiness that hangs on them.
+    condition: String,
+    what: What,
+}
+
+enum What {
+    InUse(Vec<Identity>),
+    Refused { sentence: String, said: Instant },
+}
+
+impl Reporter {
+    pub(super) fn new(metrics: Arc<Metrics>, readiness: Readiness) -> Self {
+        Self {
+            metrics,
+            readiness,
+            known: Arc::default(),
+        }
+    }
+
+    /// Takes in what making `plan` came to; what the plan no longer has is forgotten.
+    pub(super) fn news(&self, news: &[News], plan: &Plan) {
+        let mut known = lock(&self.known);
+        let before: Vec<String> = known
+            .upstreams
+            .values()
+            .map(|standing| standing.condition.clone())
+            .collect();
+        for one in news {
+            let (upstream, standing) = match one {
+                News::Loaded { upstream, loaded } => (upstream, loaded_now(upstream, loaded)),
+                News::Refused {
+                    upstream,
+                    identity,
+                    refusal,
+                } => {
+                    let before = known.upstreams.get(upstream);
+                    let sentence = refusal.to_string();
+                    (upstream, refused_now(upstream, identity.as_deref(), sentence, before))
+                }
+            };
+            if let Some(before) = known.upstreams.insert(upstream.clone(), standing) {
+                self.withdraw(upstream, &before);
+            }
+        }
+        let gone = |upstream: &String| plan.targets.iter().all(|target| target.name != *upstream);
+        let gone: Vec<String> = known.upstreams.keys().filter(|name| gone(name)).cloned().collect();
+        for upstream in gone {
+            if let Some(before) = known.upstreams.remove(&upstream) {
+                self.withdraw(&upstream, &before);
+            }
+        }
+        // Said anew as a whole: an identity may serve several upstreams, of which one is gone.
+        for (upstream, standing) in &known.upstreams {
+            if let What::InUse(identities) = &standing.what {
+                show(&self.metrics, identities);
+                let leaf = identities.iter().find(|identity| identity.role == "client");
+                let generation = leaf.map(|leaf| (leaf.name.as_str(), leaf.generation));
+                self.metrics.generation(upstream, generation);
+            }
+        }
+        for condition in before {
+            self.hold(&condition, &known);
+        }
+        for standing in known.upstreams.values() {
+            self.hold(&standing.condition, &known);
+        }
+    }
+
+    /// Ready as far as this condition goes, unless some upstream that hangs on it was refused. Said once and as a
+    /// whole, so that readiness does not flicker.
+    fn hold(&self, condition: &str, known: &Known) {
+        let refused = known.upstreams.values().find_map(|standing| match &standing.what {
+            What::Refused { sentence, .. } if standing.condition == condition => Some(sentence),
+            _ => None,
+        });
+        match refused {
+            Some(sentence) => self.readiness.waiting(condition, sentence),
+            None => self.readiness.met(condition),
+        }
+    }
+
+    /// What the gateway shows its callers, and which CA it asks them for.
+    pub(super) fn own_certificate(&self, pair: &Pair, anchors: &[CertificateDer<'static>]) {
+        let mut known = lock(&self.known);
+        let leaf = pair.bundle.leaf_facts();
+        let same = known
+            .own
+            .first()
+            .is_some_and(|own| own.fingerprint == leaf.fingerprint());
+        if !same {
+            known.own_generation += 1;
+            let generation = known.own_generation;
+            announce(OWN, Some(OWN), generation, leaf, &pair.warnings);
+        }
+        let generation = known.own_generation;
+        let trusted: Vec<Facts> = anchors.iter().filter_map(|der| Facts::read(der).ok()).collect();
+        let mut own = rows("server", OWN, "", generation, pair.bundle.chain_facts());
+        own.extend(rows("client_ca", OWN, "", generation, &trusted));
+        show(&self.metrics, &own);
+        known.own = own;
+    }
+
+    /// What the status page asks at each look.
+    pub(super) fn status(&self, orders: watch::Receiver<Orders>) -> Arc<dyn Fn() -> Status + Send + Sync> {
+        let known = self.known.clone();
+        Arc::new(move || {
+            let plan = orders.borrow().plan.clone();
+            let mut identities = lock(&known).own.clone();
+            for standing in lock(&known).upstreams.values() {
+                if let What::InUse(rows) = &standing.what {
+                    identities.extend(rows.iter().cloned());
+                }
+            }
+            Status {
+                identities,
+                upstreams: upstreams(&plan),
+                routes: routes(&plan),
+            }
+        })
+    }
+
+    /// What stood before is no longer shown; whatever still stands is said again afterwards.
+    fn withdraw(&self, upstream: &str, before: &Standing) {
+        if let What::InUse(identities) = &before.what {
+            for identity in identities {
+                self.metrics.certificates(identity.role, &identity.name, Vec::new());
+            }
+        }
+        self.metrics.generation(upstream, None);
     }
 }
-pub(super) fn own_certificate(
-    _p: &crate::identity::store::Pair,
-    _a: &[rustls_pki_types::CertificateDer<'static>],
-    _m: &crate::telemetry::metrics::Metrics,
-) {
+
+fn loaded_now(upstream: &str, loaded: &build::Facts) -> Standing {
+    let identity = loaded.identity.as_deref();
+    match loaded.chain.first() {
+        Some(leaf) => announce(upstream, identity, loaded.number, leaf, &loaded.warnings),
+        None => tracing::info!(
+            upstream,
+            generation = loaded.number,
+            anchors = loaded.anchors.len(),
+            "trust loaded; no identity is configured for this upstream"
+        ),
+    }
+    let name = identity.unwrap_or(upstream);
+    let mut identities = rows("client", name, upstream, loaded.number, &loaded.chain);
+    identities.extend(rows("trust", upstream, upstream, loaded.number, &loaded.anchors));
+    Standing {
+        condition: condition(upstream, identity),
+        what: What::InUse(identities),
+    }
+}
+
+fn refused_now(upstream: &str, identity: Option<&str>, sentence: String, before: Option<&Standing>) -> Standing {
+    let now = Instant::now();
+    let said_before = before.and_then(|before| match &before.what {
+        What::Refused { sentence: last, said } if *last == sentence && now < *said + REMIND => Some(*said),
+        _ => None,
+    });
+    let said = said_before.unwrap_or_else(|| {
+        let identity = identity.unwrap_or("-");
+        tracing::warn!(upstream, identity, reason = %sentence, "not taken into use; looking again every second");
+        now
+    });
+    Standing {
+        condition: condition(upstream, identity),
+        what: What::Refused { sentence, said },
+    }
+}
+
+/// Readiness waits for an identity by its name; where none is configured, for the trust bundle.
+fn condition(upstream: &str, identity: Option<&str>) -> String {
+    identity.map_or_else(
+        || format!("trust:{upstream}"),
+        |identity| format!("identity:{identity}"),
+    )
+}
+
+fn announce(upstream: &str, identity: Option<&str>, generation: u64, leaf: &Facts, warnings: &[Finding]) {
+    let identity = identity.unwrap_or("-");
+    tracing::info!(
+        audit = true,
+        upstream,
+        identity,
+        generation,
+        subject = %leaf.subject,
+        names = %names(leaf).join(", "),
+        serial = %leaf.serial,
+        fingerprint = %leaf.fingerprint(),
+        not_before = %rfc3339(leaf.not_before),
+        not_after = %rfc3339(leaf.not_after),
+        "identity taken into use"
+    );
+    for warning in warnings {
+        tracing::warn!(upstream, identity, generation, "{warning}");
+    }
+}
+
+fn names(facts: &Facts) -> Vec<String> {
+    let all = facts.dns_names.iter().chain(&facts.uri_names).chain(&facts.ip_names);
+    all.cloned().collect()
+}
+
+/// One row for each certificate: a chain has a leaf, then its CAs; a bundle is CAs only.
+fn rows(role: &'static str, name: &str, upstream: &str, generation: u64, chain: &[Facts]) -> Vec<Identity> {
+    let is_chain = matches!(role, "client" | "server");
+    let row = |(index, facts): (usize, &Facts)| Identity {
+        role,
+        name: name.to_owned(),
+        upstream: upstream.to_owned(),
+        position: match (is_chain, index) {
+            (true, 0) => "leaf".to_owned(),
+            (true, _) => format!("ca-{index}"),
+            (false, _) => format!("ca-{}", index + 1),
+        },
+        generation,
+        subject: facts.subject.clone(),
+        names: names(facts),
+        issuer: facts.issuer.clone(),
+        serial: facts.serial.clone(),
+        fingerprint: facts.fingerprint(),
+        not_before: facts.not_before,
+        not_after: facts.not_after,
+    };
+    chain.iter().enumerate().map(row).collect()
+}
+
+/// Gives the metrics all rows of each role and name.
+fn show(metrics: &Metrics, rows: &[Identity]) {
+    let mut samples: BTreeMap<(&str, &str), Vec<Sample>> = BTreeMap::new();
+    for row in rows {
+        samples.entry((row.role, &row.name)).or_default().push(Sample {
+            position: row.position.clone(),
+            not_before: row.not_before,
+            not_after: row.not_after,
+        });
+    }
+    for ((role, name), samples) in samples {
+        metrics.certificates(role, name, samples);
+    }
+}
+
+fn upstreams(plan: &Plan) -> Vec<Upstream> {
+    let one = |target: &Arc<crate::upstream::Target>| Upstream {
+        name: target.name.clone(),
+        address: target.peer.to_string(),
+        circuit: target.meter.circuit_state(),
+        connections: target
+            .meter
+            .connections()
+            .into_iter()
+            .map(|(generation, active, idle)| Connections {
+                generation,
+                active,
+                idle,
+            })
+            .collect(),
+    };
+    plan.targets.iter().map(one).collect()
+}
+
+fn routes(plan: &Plan) -> Vec<Route> {
+    let one = |lane: &Arc<crate::proxy::plan::Lane>| Route {
+        name: lane.name.clone(),
+        template: lane.meter.template().to_owned(),
+        leg: lane.meter.leg().to_owned(),
+        requests: lane.meter.requests(),
+    };
+    plan.lanes.iter().map(one).collect()
+}
+
+fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
