@@ -46,8 +46,15 @@ pub enum BuildError {
 /// What reading the files of one upstream came to: for the log.
 #[derive(Debug)]
 pub enum News {
-    Loaded { upstream: String, loaded: Box<Facts> },
-    Refused { upstream: String, identity: Option<String>, refusal: Refusal },
+    Loaded {
+        upstream: String,
+        loaded: Box<Facts>,
+    },
+    Refused {
+        upstream: String,
+        identity: Option<String>,
+        refusal: Refusal,
+    },
 }
 
 /// What a generation consists of, without its secrets.
@@ -64,7 +71,11 @@ impl Registry {
     /// Nothing is held yet.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, in_flight: HashMap::new(), held: HashMap::new() }
+        Self {
+            metrics,
+            in_flight: HashMap::new(),
+            held: HashMap::new(),
+        }
     }
 
     /// The plan of the sidecar. Files of identities that are in use and whose settings did not change are left alone.
@@ -75,7 +86,10 @@ impl Registry {
         let mut targets = Vec::new();
         let mut index = HashMap::new();
         for (name, upstream) in &settings.upstreams {
-            let identity = upstream.identity.as_deref().and_then(|id| settings.identities.get_key_value(id));
+            let identity = upstream
+                .identity
+                .as_deref()
+                .and_then(|id| settings.identities.get_key_value(id));
             index.insert(name.clone(), targets.len());
             targets.push(Arc::new(self.target(name, upstream, identity, now, news)?));
         }
@@ -88,11 +102,24 @@ impl Registry {
         let table = Table::build(&matches).map_err(|conflicts| {
             BuildError::Routes(in_words(&conflicts, |index| settings.routes[index].name.clone()))
         })?;
-        let door = Door { name: "local".to_owned(), peers: Vec::new(), table, lanes: (0..lanes.len()).collect() };
+        let door = Door {
+            name: "local".to_owned(),
+            peers: Vec::new(),
+            table,
+            lanes: (0..lanes.len()).collect(),
+        };
         let limits = settings.listen.limits.clone();
         let drain_quiet = settings.listen.drain_quiet;
         let bounds = bounds(&limits);
-        Ok(Plan { doors: vec![door], unmatched: Unmatched::Misdirected, lanes, targets, bounds, limits, drain_quiet })
+        Ok(Plan {
+            doors: vec![door],
+            unmatched: Unmatched::Misdirected,
+            lanes,
+            targets,
+            bounds,
+            limits,
+            drain_quiet,
+        })
     }
 
     /// The plan of the gateway: a door for each rule, one upstream.
@@ -125,23 +152,49 @@ impl Registry {
                 let names = in_words(&conflicts, |index| rule.routes[index].1.to_string());
                 BuildError::Routes(format!("of rule {}: {names}", rule.name))
             })?;
-            doors.push(Door { name: rule.name.clone(), peers: rule.peers.clone(), table, lanes: indexes });
+            doors.push(Door {
+                name: rule.name.clone(),
+                peers: rule.peers.clone(),
+                table,
+                lanes: indexes,
+            });
         }
         let limits = settings.limits.clone();
         let bounds = bounds(&limits);
         let drain_quiet = settings.drain_quiet;
-        Ok(Plan { doors, unmatched: Unmatched::Forbidden, lanes, targets: vec![target], bounds, limits, drain_quiet })
+        Ok(Plan {
+            doors,
+            unmatched: Unmatched::Forbidden,
+            lanes,
+            targets: vec![target],
+            bounds,
+            limits,
+            drain_quiet,
+        })
     }
 
     /// Whether some upstream waits for files that were missing or unacceptable.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        self.held.values().any(|held| matches!(held.standing, Standing::Absent(_)))
+        self.held
+            .values()
+            .any(|held| matches!(held.standing, Standing::Absent(_)))
     }
 
-    fn lane(&mut self, route: &Route, limits: &Limits, index: &HashMap<String, usize>) -> Result<Arc<Lane>, BuildError> {
-        let Leg { upstream, path, authorization } = &route.ndh;
-        let target = *index.get(upstream).ok_or_else(|| BuildError::Unknown(upstream.clone()))?;
+    fn lane(
+        &mut self,
+        route: &Route,
+        limits: &Limits,
+        index: &HashMap<String, usize>,
+    ) -> Result<Arc<Lane>, BuildError> {
+        let Leg {
+            upstream,
+            path,
+            authorization,
+        } = &route.ndh;
+        let target = *index
+            .get(upstream)
+            .ok_or_else(|| BuildError::Unknown(upstream.clone()))?;
         Ok(Arc::new(Lane {
             name: route.name.clone(),
             meter: self.metrics.route(&route.name, route.template.as_str(), "ndh"),
@@ -165,10 +218,18 @@ impl Registry {
         news: &mut Vec<News>,
     ) -> Result<Target, BuildError> {
         let wanted = upstream.server_name.as_deref().unwrap_or(&upstream.host);
-        let server_name = ServerName::try_from(wanted.to_owned())
-            .map_err(|_| BuildError::ServerName { upstream: name.to_owned(), name: wanted.to_owned() })?;
-        let made_from = format!("{:?} {:?} {:?} {}", identity, upstream.trust, upstream.tls_min, upstream.http2);
-        let kept = self.held.get(name).filter(|held| held.made_from == made_from && matches!(held.standing, Standing::Ready(_)));
+        let server_name = ServerName::try_from(wanted.to_owned()).map_err(|_| BuildError::ServerName {
+            upstream: name.to_owned(),
+            name: wanted.to_owned(),
+        })?;
+        let made_from = format!(
+            "{:?} {:?} {:?} {}",
+            identity, upstream.trust, upstream.tls_min, upstream.http2
+        );
+        let kept = self
+            .held
+            .get(name)
+            .filter(|held| held.made_from == made_from && matches!(held.standing, Standing::Ready(_)));
         let standing = match (kept, upstream.scheme) {
             (Some(held), _) => held.standing.clone(),
             (None, Scheme::Http) => Standing::Ready(Arc::new(Generation::plain())),
@@ -176,15 +237,33 @@ impl Registry {
                 let number = self.held.get(name).map_or(0, |held| held.number) + 1;
                 let named = identity.map(|(id, files)| (id.as_str(), files));
                 match store::generation(number, named, &upstream.trust, upstream.tls_min, upstream.http2, now) {
-                    Ok(Loaded { generation, chain, anchors, warnings }) => {
-                        let facts = Facts { number, identity: generation.identity.clone(), chain, anchors, warnings };
-                        news.push(News::Loaded { upstream: name.to_owned(), loaded: Box::new(facts) });
+                    Ok(Loaded {
+                        generation,
+                        chain,
+                        anchors,
+                        warnings,
+                    }) => {
+                        let facts = Facts {
+                            number,
+                            identity: generation.identity.clone(),
+                            chain,
+                            anchors,
+                            warnings,
+                        };
+                        news.push(News::Loaded {
+                            upstream: name.to_owned(),
+                            loaded: Box::new(facts),
+                        });
                         Standing::Ready(Arc::new(generation))
                     }
                     Err(refusal) => {
                         let fault = refusal.fault();
                         let identity = identity.map(|(id, _)| id.clone());
-                        news.push(News::Refused { upstream: name.to_owned(), identity, refusal });
+                        news.push(News::Refused {
+                            upstream: name.to_owned(),
+                            identity,
+                            refusal,
+                        });
                         Standing::Absent(fault)
                     }
                 }
@@ -194,13 +273,28 @@ impl Registry {
             Standing::Ready(generation) => generation.number,
             Standing::Absent(_) => self.held.get(name).map_or(0, |held| held.number),
         };
-        self.held.insert(name.to_owned(), Held { made_from, number, standing: standing.clone() });
+        self.held.insert(
+            name.to_owned(),
+            Held {
+                made_from,
+                number,
+                standing: standing.clone(),
+            },
+        );
         let default_port = match upstream.scheme {
             Scheme::Http => 80,
             Scheme::Https => 443,
         };
-        let bracketed = if wanted.contains(':') { format!("[{wanted}]") } else { wanted.to_owned() };
-        let host = if upstream.port == default_port { bracketed } else { format!("{bracketed}:{}", upstream.port) };
+        let bracketed = if wanted.contains(':') {
+            format!("[{wanted}]")
+        } else {
+            wanted.to_owned()
+        };
+        let host = if upstream.port == default_port {
+            bracketed
+        } else {
+            format!("{bracketed}:{}", upstream.port)
+        };
         let endpoint = Endpoint {
             host: upstream.host.clone(),
             port: upstream.port,
@@ -225,10 +319,20 @@ impl Registry {
 
 /// Which routes are in each other's way.
 fn in_words(conflicts: &[Conflict], name: impl Fn(usize) -> String) -> String {
-    let pair = |conflict: &Conflict| format!("{} and {} can match the same request", name(conflict.first), name(conflict.second));
+    let pair = |conflict: &Conflict| {
+        format!(
+            "{} and {} can match the same request",
+            name(conflict.first),
+            name(conflict.second)
+        )
+    };
     conflicts.iter().map(pair).collect::<Vec<_>>().join("; ")
 }
 
 fn bounds(limits: &Limits) -> Bounds {
-    Bounds { first_line: limits.request_line, bytes: limits.head_bytes, fields: limits.headers }
+    Bounds {
+        first_line: limits.request_line,
+        bytes: limits.head_bytes,
+        fields: limits.headers,
+    }
 }

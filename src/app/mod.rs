@@ -86,7 +86,10 @@ pub enum Outcome {
 /// # Errors
 /// What kept it from starting, or ended it.
 pub fn run(start: Start) -> anyhow::Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
     let mut service = runtime.block_on(async { Service::start(start) })?;
     let outcome = runtime.block_on(service.supervise());
     service.close();
@@ -167,19 +170,30 @@ impl Kind {
 
     /// What a reload cannot change, in words; for comparison.
     fn fixed(&self) -> String {
-        format!("{:?} {} {:?} {:?}", self.address(), self.workers(), self.observe(), self.log())
+        format!(
+            "{:?} {} {:?} {:?}",
+            self.address(),
+            self.workers(),
+            self.observe(),
+            self.log()
+        )
     }
 }
 
 impl Service {
     fn start(start: Start) -> anyhow::Result<Self> {
-        let Start { kind, mut origin, ready_file, command } = start;
+        let Start {
+            kind,
+            mut origin,
+            ready_file,
+            command,
+        } = start;
         let signals = Signals::new().context("taking signals")?;
         let workers = kind.workers();
         let metrics = Arc::new(Metrics::new(workers));
         let readiness = Readiness::new();
-        let bound = listen::bind(&kind.address(), workers)
-            .with_context(|| format!("listening on {:?}", kind.address()))?;
+        let bound =
+            listen::bind(&kind.address(), workers).with_context(|| format!("listening on {:?}", kind.address()))?;
         let listening = bound.first().map(listen::Bound::address).unwrap_or_default();
 
         let mut registry = Registry::new(metrics.clone());
@@ -188,11 +202,20 @@ impl Service {
             Kind::Sidecar(_) => (Front::Local, None),
             Kind::Gateway(settings) => {
                 let config = Arc::new(ArcSwap::from(gateway_config(settings, &metrics)?));
-                (Front::Gateway { tls: config.clone(), handshake: settings.handshake }, Some(config))
+                (
+                    Front::Gateway {
+                        tls: config.clone(),
+                        handshake: settings.handshake,
+                    },
+                    Some(config),
+                )
             }
         };
         let access = AccessLog::start(kind.log(), std::io::stdout()).context("starting the access log")?;
-        let (orders, _) = watch::channel(Orders { plan: plan.clone(), drain: None });
+        let (orders, _) = watch::channel(Orders {
+            plan: plan.clone(),
+            drain: None,
+        });
         let (report, ended) = mpsc::unbounded_channel();
         let open = Arc::new(AtomicUsize::new(0));
         let seed = seed();
@@ -208,9 +231,11 @@ impl Service {
                 seed: seed.wrapping_add(index as u64 * 2),
             };
             let report = report.clone();
-            let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-                let _ = report.send(worker::work(post));
-            });
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || {
+                    let _ = report.send(worker::work(post));
+                });
             threads.push(thread.context("starting a worker")?);
         }
         readiness.met("listening");
@@ -219,7 +244,8 @@ impl Service {
         let observing = match kind.observe() {
             None => None,
             Some(address) => {
-                let bound = std::net::TcpListener::bind(address).with_context(|| format!("observe: listening on {address}"))?;
+                let bound =
+                    std::net::TcpListener::bind(address).with_context(|| format!("observe: listening on {address}"))?;
                 bound.set_nonblocking(true)?;
                 let listener = tokio::net::TcpListener::from_std(bound)?;
                 let address = listener.local_addr()?;
@@ -299,7 +325,10 @@ impl Service {
     async fn drain(&mut self) -> bool {
         let deadline = Instant::now() + self.kind.drain_deadline();
         self.readiness.drain();
-        tracing::info!(deadline_s = self.kind.drain_deadline().as_secs(), "draining: still accepting until the application has left");
+        tracing::info!(
+            deadline_s = self.kind.drain_deadline().as_secs(),
+            "draining: still accepting until the application has left"
+        );
         self.orders.send_modify(|orders| orders.drain = Some(deadline));
         let mut clean = true;
         for _ in 0..self.workers.len() {
@@ -349,7 +378,9 @@ impl Service {
         let result = self.try_reload();
         match &result {
             Ok(()) => tracing::info!(why, "configuration reloaded"),
-            Err(error) => tracing::error!(why, error = %format!("{error:#}"), "the new configuration was refused; the one in force stays"),
+            Err(error) => {
+                tracing::error!(why, error = %format!("{error:#}"), "the new configuration was refused; the one in force stays")
+            }
         }
         self.registry.metrics.config_reloaded(result.is_ok());
     }
@@ -394,11 +425,18 @@ const SIGINT: i32 = 2;
 
 /// Passes a signal on to the command; its end will then be ours.
 fn forward_signal(child: Option<&Child>, number: i32) -> bool {
-    let Some(pid) = child.and_then(Child::id).and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw)
+    let Some(pid) = child
+        .and_then(Child::id)
+        .and_then(|pid| i32::try_from(pid).ok())
+        .and_then(rustix::process::Pid::from_raw)
     else {
         return false;
     };
-    let signal = if number == SIGINT { rustix::process::Signal::INT } else { rustix::process::Signal::TERM };
+    let signal = if number == SIGINT {
+        rustix::process::Signal::INT
+    } else {
+        rustix::process::Signal::TERM
+    };
     rustix::process::kill_process(pid, signal).is_ok()
 }
 

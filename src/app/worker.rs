@@ -45,7 +45,10 @@ pub enum Front {
     /// Plain HTTP from the same pod.
     Local,
     /// Mutual TLS; the configuration is read at each accept, so that it can be replaced.
-    Gateway { tls: Arc<ArcSwap<ServerConfig>>, handshake: Duration },
+    Gateway {
+        tls: Arc<ArcSwap<ServerConfig>>,
+        handshake: Duration,
+    },
 }
 
 /// What a worker's thread is given.
@@ -73,12 +76,22 @@ pub enum Ended {
 /// # Errors
 /// When the runtime or the listening socket cannot be set up.
 pub fn work(post: Post) -> io::Result<Ended> {
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
     runtime.block_on(serve(post))
 }
 
 async fn serve(post: Post) -> io::Result<Ended> {
-    let Post { bound, front, mut orders, scribe, metrics, open, seed } = post;
+    let Post {
+        bound,
+        front,
+        mut orders,
+        scribe,
+        metrics,
+        open,
+        seed,
+    } = post;
     let listener = bound.register()?;
     let plan = orders.borrow_and_update().plan.clone();
     let worker = Worker::new(plan, scribe, seed);
@@ -182,7 +195,12 @@ async fn take(
 }
 
 /// The gateway's handshake; a refusal is counted and said to the operator, the peer gets TLS' own alert.
-async fn greet(stream: Stream, acceptor: TlsAcceptor, patience: Duration, metrics: &Metrics) -> Option<(Stream, Caller)> {
+async fn greet(
+    stream: Stream,
+    acceptor: TlsAcceptor,
+    patience: Duration,
+    metrics: &Metrics,
+) -> Option<(Stream, Caller)> {
     let Stream::Tcp(tcp) = stream else { return None };
     match timeout(patience, acceptor.accept(tcp)).await {
         Ok(Ok(tls)) => {
@@ -210,7 +228,16 @@ async fn turn_away(worker: Rc<Worker>, stream: Stream, place: Place, limit: usiz
         let fault = Fault::new(Code::Overloaded, sentence).retry_after(1);
         place.metrics.refused_connection();
         let mut client = Client::new(stream, Duration::from_secs(1));
-        reply::write_fault(&mut client.out, &fault, b"", Manner { version: Version::Http11, keep_alive: false, to_head: false });
+        reply::write_fault(
+            &mut client.out,
+            &fault,
+            b"",
+            Manner {
+                version: Version::Http11,
+                keep_alive: false,
+                to_head: false,
+            },
+        );
         if client.send(Duration::from_secs(1)).await {
             client.linger(&worker.spares).await;
         }
@@ -229,7 +256,11 @@ impl Place {
     fn new(open: &Arc<AtomicUsize>, metrics: &Arc<Metrics>) -> Self {
         let number = open.fetch_add(1, Ordering::Relaxed) + 1;
         metrics.client_connected();
-        Self { open: open.clone(), metrics: metrics.clone(), number }
+        Self {
+            open: open.clone(),
+            metrics: metrics.clone(),
+            number,
+        }
     }
 }
 
@@ -244,6 +275,9 @@ impl Drop for Place {
 fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused | io::ErrorKind::Interrupted
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
     )
 }

@@ -36,8 +36,10 @@ pub struct ConfigArgs {
 
 /// Validate the configuration: every problem at once, with file, line, and what would be right.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Examples:\n  delius-sidecar check --config config/production.toml --no-files\n  \
-                        delius-sidecar check --output json")]
+#[command(
+    after_help = "Examples:\n  delius-sidecar check --config config/production.toml --no-files\n  \
+                        delius-sidecar check --output json"
+)]
 pub struct CheckArgs {
     #[command(flatten)]
     pub file: ConfigArgs,
@@ -111,16 +113,31 @@ pub fn judge(args: &CheckArgs, environment: &[(String, String)], now: i64) -> Ve
     let (problems, summary) = if gateway {
         finish(
             config::load_gateway(&layers.sources, environment),
-            |loaded| if args.no_files { Vec::new() } else { gateway_files(loaded, now) },
-            |settings| format!("{} rules let callers in to {}", settings.allow.len(), settings.upstream.host),
+            |loaded| {
+                if args.no_files {
+                    Vec::new()
+                } else {
+                    gateway_files(loaded, now)
+                }
+            },
+            |settings| format!("rules: {}, upstream: {}", settings.allow.len(), settings.upstream.host),
         )
     } else {
         finish(
             config::load_run(&layers.sources, environment),
-            |loaded| if args.no_files { Vec::new() } else { run_files(loaded, now) },
+            |loaded| {
+                if args.no_files {
+                    Vec::new()
+                } else {
+                    run_files(loaded, now)
+                }
+            },
             |settings| {
                 let (routes, upstreams) = (settings.routes.len(), settings.upstreams.len());
-                format!("{routes} routes, {upstreams} upstreams, {} identities", settings.identities.len())
+                format!(
+                    "routes: {routes}, upstreams: {upstreams}, identities: {}",
+                    settings.identities.len()
+                )
             },
         )
     };
@@ -171,7 +188,11 @@ pub fn read(config: Option<&Path>) -> Result<Layers, Problems> {
             below.display(),
             further.escape_debug()
         );
-        return Err(refuse(wrong, "a file may extend one base: put what differs into one overlay", text));
+        return Err(refuse(
+            wrong,
+            "a file may extend one base: put what differs into one overlay",
+            text,
+        ));
     }
     Ok(Layers {
         sources: vec![source(&below, base), source(path, text)],
@@ -245,7 +266,11 @@ fn gateway_files(loaded: &Loaded<GatewaySettings>, now: i64) -> Vec<Problem> {
     let places = ["certificate", "private_key"].map(|key| loaded.place(&["gateway", key]));
     let files = (settings.certificate.as_path(), settings.private_key.as_path());
     pair(files, places, Purpose::Server, &[], now, &mut problems);
-    anchors(&settings.client_ca, &loaded.place(&["gateway", "client_ca"]), &mut problems);
+    anchors(
+        &settings.client_ca,
+        &loaded.place(&["gateway", "client_ca"]),
+        &mut problems,
+    );
     problems
 }
 
@@ -260,7 +285,9 @@ fn pair(
 ) {
     let chain_pem = content(chain, &chain_place, problems);
     let key_pem = content(key, &key_place, problems);
-    let (Some(chain_pem), Some(key_pem)) = (chain_pem, key_pem) else { return };
+    let (Some(chain_pem), Some(key_pem)) = (chain_pem, key_pem) else {
+        return;
+    };
     match load::bundle(&chain_pem, &key_pem) {
         Ok(bundle) => {
             for finding in verify::findings(&bundle, purpose, expect_dns, now, SKEW) {
@@ -273,7 +300,11 @@ fn pair(
             }
         }
         Err(error) => {
-            let (path, place) = if is_about_the_key(&error) { (key, key_place) } else { (chain, chain_place) };
+            let (path, place) = if is_about_the_key(&error) {
+                (key, key_place)
+            } else {
+                (chain, chain_place)
+            };
             problems.push(Problem::error(place, format!("{}: {error}", path.display())));
         }
     }
@@ -351,7 +382,7 @@ fn print(verdict: &Verdict, output: Output) -> io::Result<()> {
             if !problems.is_empty() {
                 writeln!(stderr.lock(), "{}", problems.annotated(style))?;
             }
-            let counts = format!("{errors} errors, {warnings} warnings");
+            let counts = format!("errors: {errors}, warnings: {warnings}");
             match (&verdict.summary, errors) {
                 (Some(summary), 0) => writeln!(out, "usable for `{kind}`: {summary}; {counts}"),
                 _ => writeln!(out, "not usable for `{kind}`: {counts}"),

@@ -46,7 +46,11 @@ pub(super) fn complain(place: Place, path: &str, complaint: Complaint) -> Proble
 /// `a.b`, or `b` at the top. Names are shown as they could be printed.
 pub(super) fn join(path: &str, key: &str) -> String {
     let key = key.escape_debug();
-    if path.is_empty() { key.to_string() } else { format!("{path}.{key}") }
+    if path.is_empty() {
+        key.to_string()
+    } else {
+        format!("{path}.{key}")
+    }
 }
 
 fn named(fields: Fields, tables: &Table, path: &str, report: &Report) {
@@ -87,7 +91,12 @@ fn rows(fields: Fields, items: &[Value], path: &str, report: &Report) {
             }
             None => {}
         }
-        conform(fields, table, &name.map_or(path.to_owned(), |name| join(path, name)), report);
+        conform(
+            fields,
+            table,
+            &name.map_or(path.to_owned(), |name| join(path, name)),
+            report,
+        );
     }
 }
 
@@ -97,16 +106,27 @@ fn not_a_table(path: &str, kind: &Kind) -> String {
 
 fn unknown(fields: Fields, key: &str, entry: &Entry, path: &str) -> Problem {
     let wrong = format!("unknown key `{}`", join(path, key));
-    let known = || fields.iter().filter(|(_, shape)| !matches!(shape, Shape::Refused(_))).map(|(known, _)| *known);
+    let known = || {
+        fields
+            .iter()
+            .filter(|(_, shape)| !matches!(shape, Shape::Refused(_)))
+            .map(|(known, _)| *known)
+    };
     let right = if let Some(near) = nearest(key, known()) {
         format!("did you mean `{near}`?")
     } else if let Some(elsewhere) = found_elsewhere(key) {
         format!("`{key}` belongs to {elsewhere}")
     } else {
-        let place = if path.is_empty() { "at the top".to_owned() } else { format!("in `{path}`") };
+        let place = if path.is_empty() {
+            "at the top".to_owned()
+        } else {
+            format!("in `{path}`")
+        };
         format!("known {place}: {}", known().collect::<Vec<_>>().join(", "))
     };
-    Problem::error(entry.key.clone(), wrong).right(right).conceal(secrets(key, &entry.value))
+    Problem::error(entry.key.clone(), wrong)
+        .right(right)
+        .conceal(secrets(key, &entry.value))
 }
 
 /// Texts under a key that is not known or not supported, where its name says that they could be secrets.
@@ -192,20 +212,28 @@ mod tests {
             name: "f".to_owned(),
             text: text.to_owned(),
         };
-        report.into_problems(&[source]).annotated(crate::config::problem::Style::Plain)
+        report
+            .into_problems(&[source])
+            .annotated(crate::config::problem::Style::Plain)
     }
 
     #[test]
     fn an_unknown_key_is_answered_with_the_nearest() {
         let found = problems("[listen]\nadress = \"127.0.0.1:1\"\n[upstraem.ndh]\n");
-        assert!(found.contains("unknown key `listen.adress`") && found.contains("did you mean `address`?"), "{found}");
+        assert!(
+            found.contains("unknown key `listen.adress`") && found.contains("did you mean `address`?"),
+            "{found}"
+        );
         assert!(found.contains("did you mean `upstream`?"), "{found}");
     }
 
     #[test]
     fn a_key_in_the_wrong_table_is_answered_with_its_table() {
         let found = problems("[upstream.ndh]\nfirst_byte = \"3s\"\n");
-        assert!(found.contains("`first_byte` belongs to [upstream.NAME.timeouts]"), "{found}");
+        assert!(
+            found.contains("`first_byte` belongs to [upstream.NAME.timeouts]"),
+            "{found}"
+        );
     }
 
     #[test]
@@ -217,7 +245,10 @@ mod tests {
     #[test]
     fn what_this_version_lacks_is_refused_by_name() {
         let found = problems("[[route]]\nname = \"a\"\n[route.standard]\nupstream = \"s\"\n[token.t]\nurl = \"x\"\n");
-        assert!(found.contains("`route.a.standard` is not supported by this version"), "{found}");
+        assert!(
+            found.contains("`route.a.standard` is not supported by this version"),
+            "{found}"
+        );
         assert!(found.contains("`token` is not supported by this version"), "{found}");
     }
 

@@ -85,7 +85,13 @@ fn list(fields: Fields, table: Option<&Table>, variable: &str, path: &[String], 
 
 /// One part of a variable's name.
 fn part(key: &str) -> String {
-    let one = |one: char| if one.is_ascii_alphanumeric() { one.to_ascii_uppercase() } else { '_' };
+    let one = |one: char| {
+        if one.is_ascii_alphanumeric() {
+            one.to_ascii_uppercase()
+        } else {
+            '_'
+        }
+    };
     key.chars().map(one).collect()
 }
 
@@ -140,7 +146,10 @@ fn coerce(shape: Shape, text: &str) -> Result<Kind, Complaint> {
         Shape::Switch => match text {
             "true" => Ok(Kind::Boolean(true)),
             "false" => Ok(Kind::Boolean(false)),
-            _ => Err(Complaint::new(format!("\"{shown}\" is neither true nor false"), "write true or false")),
+            _ => Err(Complaint::new(
+                format!("\"{shown}\" is neither true nor false"),
+                "write true or false",
+            )),
         },
         Shape::Count(least, most) => text.parse().map(Kind::Integer).map_err(|_| {
             let right = format!("write a number from {least} to {most}");
@@ -201,7 +210,10 @@ mod tests {
     fn applied(file: &str, variables: &[(&str, &str)]) -> (Table, String) {
         let report = Report::default();
         let mut tree = file::parse(0, file, &report).expect("valid TOML");
-        let variables: Vec<_> = variables.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, text)| ((*name).into(), (*text).into()))
+            .collect();
         apply(schema::RUN, &mut tree, &variables, &report);
         let source = Source {
             name: "f".into(),
@@ -216,7 +228,12 @@ mod tests {
             (found, []) => found,
             (Kind::Table(inner), rest) => at(inner, rest),
             (Kind::List(rows), [name, rest @ ..]) => {
-                match &rows.iter().find(|row| row_name(row) == Some(name)).expect("the row").kind {
+                match &rows
+                    .iter()
+                    .find(|row| row_name(row) == Some(name))
+                    .expect("the row")
+                    .kind
+                {
                     Kind::Table(inner) => at(inner, rest),
                     other => panic!("{other:?}"),
                 }
@@ -241,9 +258,15 @@ mod tests {
         assert_eq!(problems, "");
         assert!(matches!(at(&tree, &["listen", "workers"]), Kind::Integer(3)));
         assert!(matches!(at(&tree, &["upstream", "ndh-api", "url"]), Kind::Text(url) if url == "https://b"));
-        assert!(matches!(at(&tree, &["upstream", "ndh-api", "timeouts", "first_byte"]), Kind::Text(_)));
+        assert!(matches!(
+            at(&tree, &["upstream", "ndh-api", "timeouts", "first_byte"]),
+            Kind::Text(_)
+        ));
         assert!(matches!(at(&tree, &["route", "offender", "mode"]), Kind::Text(mode) if mode == "ndh"));
-        assert!(matches!(at(&tree, &["route", "offender", "idempotent"]), Kind::Boolean(false)));
+        assert!(matches!(
+            at(&tree, &["route", "offender", "idempotent"]),
+            Kind::Boolean(false)
+        ));
         assert!(matches!(at(&tree, &["observe", "address"]), Kind::Text(_)));
     }
 
@@ -299,7 +322,10 @@ mod tests {
     fn a_variable_that_means_two_entries_is_refused() {
         let file = "[upstream.a-b]\n[upstream.a_b]\n";
         let (_, problems) = applied(file, &[("DELIUS_SIDECAR__UPSTREAM__A_B__URL", "x")]);
-        assert!(problems.contains("means both `upstream.a-b.url` and `upstream.a_b.url`"), "{problems}");
+        assert!(
+            problems.contains("means both `upstream.a-b.url` and `upstream.a_b.url`"),
+            "{problems}"
+        );
     }
 
     proptest! {

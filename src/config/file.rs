@@ -126,7 +126,10 @@ pub(super) fn parse(source: usize, text: &str, report: &Report) -> Option<Table>
             source,
             span: error.span().unwrap_or(0..0),
         };
-        report.add(Problem::error(place, format!("not TOML: {}", one_line(error.message()))));
+        report.add(Problem::error(
+            place,
+            format!("not TOML: {}", one_line(error.message())),
+        ));
     }
     let mut table = table(source, document.get_ref(), report);
     if let Some(extends) = table.0.remove(EXTENDS)
@@ -181,7 +184,12 @@ fn value(source: usize, from: &Spanned<DeValue<'_>>, report: &Report) -> Value {
 
 /// The parser's messages may span lines.
 fn one_line(message: &str) -> String {
-    message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+    message
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 #[cfg(test)]
@@ -216,7 +224,9 @@ mod tests {
         assert_eq!(shown(text, listen), "[listen]");
         let Kind::Table(inside) = &listen.kind else { panic!() };
         assert_eq!(shown(text, inside.value("address").unwrap()), "\"a\"");
-        let Kind::List(routes) = &table.value("route").unwrap().kind else { panic!() };
+        let Kind::List(routes) = &table.value("route").unwrap().kind else {
+            panic!()
+        };
         assert_eq!(shown(text, &routes[0]), "[[route]]");
     }
 

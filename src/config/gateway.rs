@@ -12,7 +12,8 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<GatewaySettings> {
     let at = top.table("gateway");
     if !at.exists() {
         let problem = Problem::error(top.place("gateway"), "there is no [gateway]");
-        top.report().add(problem.right("write [gateway] with address, certificate, private_key and client_ca"));
+        top.report()
+            .add(problem.right("write [gateway] with address, certificate, private_key and client_ca"));
     }
     let address = at.require("address", "0.0.0.0:8443", value::socket);
     let certificate = at.require("certificate", "/etc/delius-sidecar/gateway/tls.crt", value::path);
@@ -29,7 +30,8 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<GatewaySettings> {
         (None, [only]) => Some(*only),
         (None, []) => {
             let problem = Problem::error(top.place("upstream"), "there is no [upstream.NAME] to forward to");
-            top.report().add(problem.right("write for example [upstream.delius] with url = \"http://…\""));
+            top.report()
+                .add(problem.right("write for example [upstream.delius] with url = \"http://…\""));
             None
         }
         (None, several) => {
@@ -50,8 +52,12 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<GatewaySettings> {
     }
     let rules = at.rows("allow");
     if rules.is_empty() && !at.has("allow") {
-        let problem = Problem::error(at.place("allow"), "there is no [[gateway.allow]], so nobody would be let in");
-        top.report().add(problem.right("write [[gateway.allow]] with name, dns = \"…\" and routes = [\"GET /…\"]"));
+        let problem = Problem::error(
+            at.place("allow"),
+            "there is no [[gateway.allow]], so nobody would be let in",
+        );
+        top.report()
+            .add(problem.right("write [[gateway.allow]] with name, dns = \"…\" and routes = [\"GET /…\"]"));
     }
     let allow: Vec<AllowRule> = rules.iter().map(|(name, at)| rule(name, at)).collect();
     let (drain_deadline, drain_quiet) = validate::drain(&top.table("drain"));
@@ -61,7 +67,10 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<GatewaySettings> {
         caller_timeout,
         drain_deadline,
         drain_quiet,
-        observe: validate::observe(&top.table("observe"), address.map(|address| (address, "gateway.address"))),
+        observe: validate::observe(
+            &top.table("observe"),
+            address.map(|address| (address, "gateway.address")),
+        ),
         log: validate::log(&top.table("log")),
         tls_min: validate::tls_min(&at),
         handshake: at.duration("handshake_timeout", seconds(5)),
@@ -89,14 +98,17 @@ fn rule(name: &str, at: &Reader<'_>) -> AllowRule {
         for (text, place) in texts {
             match Pattern::parse(kind, text) {
                 Ok(pattern) => peers.push(pattern),
-                Err(error) => at.report().add(Problem::error(place, format!("`{}`: {error}", at.path_of(kind)))),
+                Err(error) => at
+                    .report()
+                    .add(Problem::error(place, format!("`{}`: {error}", at.path_of(kind)))),
             }
         }
     }
     if !KINDS.iter().any(|kind| at.has(kind)) {
         let wrong = format!("`{}` says nothing of who is let in", at.path());
         let problem = Problem::error(at.place(""), wrong);
-        at.report().add(problem.right("write dns, uri, cn, ou, spki or fingerprint: any certificate of the CA is too many"));
+        at.report()
+            .add(problem.right("write dns, uri, cn, ou, spki or fingerprint: any certificate of the CA is too many"));
     }
     let mut routes = Vec::new();
     for (text, place) in at.texts("routes") {

@@ -25,7 +25,8 @@ fn merge_entry(shape: Option<Shape>, below: Option<Entry>, over: Entry) -> Entry
         (Some(Shape::Named(fields)), Kind::Table(mut base), Kind::Table(over)) => {
             for (name, entry) in over.0 {
                 let below = base.0.remove(&name);
-                base.0.insert(name, merge_entry(Some(Shape::Table(fields)), below, entry));
+                base.0
+                    .insert(name, merge_entry(Some(Shape::Table(fields)), below, entry));
             }
             Kind::Table(base)
         }
@@ -116,7 +117,9 @@ mod tests {
             "[[route]]\nname = \"a\"\nmatch = \"GET /a\"\n[[route]]\nname = \"b\"\nmatch = \"GET /b\"",
             "[[route]]\nname = \"c\"\nmatch = \"GET /c\"\n[[route]]\nname = \"a\"\nperson = \"p\"",
         ]);
-        let Kind::List(routes) = &found.value("route").expect("routes").kind else { panic!() };
+        let Kind::List(routes) = &found.value("route").expect("routes").kind else {
+            panic!()
+        };
         let names: Vec<_> = routes.iter().filter_map(row_name).collect();
         assert_eq!(names, ["a", "b", "c"]);
         let Kind::Table(a) = &routes[0].kind else { panic!() };
@@ -129,7 +132,11 @@ mod tests {
             "[identity.a]\nexpect_dns = [\"x\", \"y\"]",
             "[identity.a]\nexpect_dns = [\"z\"]",
         ]);
-        let Kind::List(names) = &inner(inner(&found, "identity"), "a").value("expect_dns").expect("names").kind else {
+        let Kind::List(names) = &inner(inner(&found, "identity"), "a")
+            .value("expect_dns")
+            .expect("names")
+            .kind
+        else {
             panic!()
         };
         assert_eq!(names.len(), 1);

@@ -19,13 +19,14 @@ mod layers;
 mod read;
 mod run;
 mod schema;
+mod url;
 mod validate;
 mod value;
 
 pub use environment::PREFIX;
 pub use file::{extends, extends_span, has_gateway};
-pub use problem::{Place, Problem, Problems, Severity, Style};
 use problem::Report;
+pub use problem::{Place, Problem, Problems, Severity, Style};
 use settings::{GatewaySettings, Settings};
 
 /// One text of a configuration and the name that people know it by.

@@ -121,7 +121,10 @@ impl Report {
     }
 
     pub(super) fn has_errors(&self) -> bool {
-        self.0.borrow().iter().any(|problem| problem.severity == Severity::Error)
+        self.0
+            .borrow()
+            .iter()
+            .any(|problem| problem.severity == Severity::Error)
     }
 
     pub(super) fn into_problems(self, sources: &[Source]) -> Problems {
@@ -273,11 +276,15 @@ impl Problems {
         match related {
             Some((Place::File { source, span }, what)) if !same_source(&problem.place, *source) => {
                 if let Some(snippet) = self.snippet(*source, texts) {
-                    let note = AnnotationKind::Context.span(within(span, &texts[*source])).label(what.as_str());
+                    let note = AnnotationKind::Context
+                        .span(within(span, &texts[*source]))
+                        .label(what.as_str());
                     group = group.element(snippet.annotation(note));
                 }
             }
-            Some((Place::Variable(name), what)) => group = group.element(Level::NOTE.message(format!("{what}: {name}"))),
+            Some((Place::Variable(name), what)) => {
+                group = group.element(Level::NOTE.message(format!("{what}: {name}")))
+            }
             _ => {}
         }
         match &problem.right {
@@ -303,7 +310,10 @@ impl Problems {
                 && let Some(text) = texts.get_mut(*source)
                 && let Some(value) = text.get(span.clone())
             {
-                let stars: String = value.bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect();
+                let stars: String = value
+                    .bytes()
+                    .map(|byte| if byte == b'\n' { '\n' } else { '*' })
+                    .collect();
                 text.replace_range(span.clone(), &stars);
             }
         }
@@ -343,7 +353,13 @@ mod tests {
 
     fn problems(text: &str, list: Vec<Problem>) -> Problems {
         let name = "a.toml".to_owned();
-        Problems::new(vec![Source { name, text: text.to_owned() }], list)
+        Problems::new(
+            vec![Source {
+                name,
+                text: text.to_owned(),
+            }],
+            list,
+        )
     }
 
     fn at(span: Range<usize>) -> Place {
@@ -362,13 +378,19 @@ mod tests {
         let variable = Problem::error(Place::Variable("V".into()), "c");
         let list = vec![variable, Problem::error(at(4..5), "b"), Problem::error(at(0..1), "a")];
         let found = problems("one two", list);
-        assert_eq!(found.lines(), "a.toml:1:1: error: a\na.toml:1:5: error: b\nV: error: c\n");
+        assert_eq!(
+            found.lines(),
+            "a.toml:1:1: error: a\na.toml:1:5: error: b\nV: error: c\n"
+        );
     }
 
     #[test]
     fn a_concealed_value_is_in_no_rendering() {
         let text = "password = \"hunter2\"\n";
-        let found = problems(text, vec![Problem::error(at(0..8), "unknown key").conceal([at(11..20)])]);
+        let found = problems(
+            text,
+            vec![Problem::error(at(0..8), "unknown key").conceal([at(11..20)])],
+        );
         for shown in [
             found.annotated(Style::Plain),
             found.annotated(Style::Colour),

@@ -56,7 +56,8 @@ impl<'a> Reader<'a> {
 
     /// Where the value is, or else the table that lacks it.
     pub(super) fn place(&self, key: &str) -> Place {
-        self.value(key).map_or_else(|| self.place.clone(), |value| value.place.clone())
+        self.value(key)
+            .map_or_else(|| self.place.clone(), |value| value.place.clone())
     }
 
     pub(super) fn table(&self, key: &str) -> Self {
@@ -116,7 +117,8 @@ impl<'a> Reader<'a> {
     ) -> Option<T> {
         if !self.has(key) {
             let problem = Problem::error(self.place.clone(), format!("`{}` is missing", self.path_of(key)));
-            self.report.add(problem.right(format!("write for example {key} = \"{example}\"")));
+            self.report
+                .add(problem.right(format!("write for example {key} = \"{example}\"")));
         }
         self.read(key, parse)
     }

@@ -40,13 +40,24 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<Settings> {
     let rows = top.rows("route");
     if rows.is_empty() && !top.has("route") {
         let problem = Problem::error(top.place("route"), "there is no [[route]], so no request would pass");
-        top.report().add(problem.right("write for example [[route]], name = \"offender\", match = \"GET /…\""));
+        top.report()
+            .add(problem.right("write for example [[route]], name = \"offender\", match = \"GET /…\""));
     }
     let routes: Vec<_> = rows.iter().map(|(name, at)| route(name, at, &upstream_names)).collect();
     conflicts(top, &rows);
-    unused(top, "identity", &identity_names, named.iter().filter_map(|(_, at)| at.text("identity")));
+    unused(
+        top,
+        "identity",
+        &identity_names,
+        named.iter().filter_map(|(_, at)| at.text("identity")),
+    );
     let legs: Vec<_> = rows.iter().map(|(_, at)| at.table("ndh")).collect();
-    unused(top, "upstream", &upstream_names, legs.iter().filter_map(|leg| leg.text("upstream")));
+    unused(
+        top,
+        "upstream",
+        &upstream_names,
+        legs.iter().filter_map(|leg| leg.text("upstream")),
+    );
     let control = top.table("control");
     if control.exists() {
         control.require("socket", "/run/delius-sidecar/control.sock", value::path);
@@ -92,14 +103,22 @@ fn listen(at: &Reader<'_>, drain: &Reader<'_>) -> Listen {
 }
 
 fn route(name: &str, at: &Reader<'_>, upstreams: &[&str]) -> Option<Route> {
-    let matched = at.require("match", "GET /secure/offenders/nomsNumber/{nomsNumber}/all", value::matcher);
+    let matched = at.require(
+        "match",
+        "GET /secure/offenders/nomsNumber/{nomsNumber}/all",
+        value::matcher,
+    );
     let person = at.text("person");
     let leg = at.table("ndh");
     let upstream = if leg.exists() {
         leg.require("upstream", "ndh", |text| Ok(text.to_owned()))
     } else {
-        let problem = Problem::error(at.place("ndh"), format!("`{}` has no leg: [route.ndh] is missing", at.path()));
-        at.report().add(problem.right("write [route.ndh] and in it for example upstream = \"ndh\""));
+        let problem = Problem::error(
+            at.place("ndh"),
+            format!("`{}` has no leg: [route.ndh] is missing", at.path()),
+        );
+        at.report()
+            .add(problem.right("write [route.ndh] and in it for example upstream = \"ndh\""));
         None
     };
     if let Some(upstream) = &upstream {
@@ -118,7 +137,11 @@ fn route(name: &str, at: &Reader<'_>, upstreams: &[&str]) -> Option<Route> {
             let wrong = format!("names \"{}\", which is no parameter of `match`", person.escape_debug());
             at.error("person", wrong, parameters(&known));
         }
-        for unknown in path.iter().flat_map(Template::parameters).filter(|name| !known.contains(name)) {
+        for unknown in path
+            .iter()
+            .flat_map(Template::parameters)
+            .filter(|name| !known.contains(name))
+        {
             let wrong = format!("needs the parameter {{{unknown}}}, which `match` does not have");
             leg.error("path", wrong, parameters(&known));
         }
@@ -152,21 +175,28 @@ fn parameters(known: &[&str]) -> String {
 
 /// Two routes that match the same request are refused: nothing would say which one answers.
 fn conflicts(top: &Reader<'_>, rows: &[(&str, Reader<'_>)]) {
-    let readable: Vec<_> =
-        rows.iter().filter_map(|(name, at)| Some((*name, at, at.read("match", value::matcher)?))).collect();
+    let readable: Vec<_> = rows
+        .iter()
+        .filter_map(|(name, at)| Some((*name, at, at.read("match", value::matcher)?)))
+        .collect();
     let matches: Vec<_> = readable.iter().map(|(_, _, matched)| matched.clone()).collect();
     let Err(conflicts) = Table::build(&matches) else { return };
     for conflict in conflicts {
         let ((first, first_at, _), (second, at, _)) = (&readable[conflict.first], &readable[conflict.second]);
         let (how, right) = match conflict.kind {
-            ConflictKind::Same => ("match the same requests", "remove one, or give them different methods or paths"),
+            ConflictKind::Same => (
+                "match the same requests",
+                "remove one, or give them different methods or paths",
+            ),
             ConflictKind::Crossing => (
                 "can both match one request, and neither is the more specific",
                 "write the path that both match as a route of its own shape, or make one of them narrower",
             ),
         };
         let problem = Problem::error(at.place("match"), format!("the routes `{first}` and `{second}` {how}"));
-        let problem = problem.right(right).related(first_at.place("match"), format!("`{first}`"));
+        let problem = problem
+            .right(right)
+            .related(first_at.place("match"), format!("`{first}`"));
         top.report().add(problem);
     }
 }
@@ -177,6 +207,7 @@ fn unused<'a>(top: &Reader<'_>, key: &str, known: &[&str], used: impl Iterator<I
     for name in known.iter().filter(|name| !used.contains(*name)) {
         let place: Place = tables.place(name);
         let wrong = format!("`{}` is not used by anything", tables.path_of(name));
-        top.report().add(Problem::warning(place, wrong).right("remove it, or name it where it is meant"));
+        top.report()
+            .add(Problem::warning(place, wrong).right("remove it, or name it where it is meant"));
     }
 }

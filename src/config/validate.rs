@@ -14,7 +14,7 @@ use super::read::Reader;
 use super::settings::{
     Breaker, Identity, Limits, Log, LogFormat, Observe, Pool, Promotion, Scheme, Times, TlsVersion, Trust, Upstream,
 };
-use super::value;
+use super::{url, value};
 
 pub(super) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -27,7 +27,9 @@ pub(super) const CALLER_TIMEOUT: Duration = seconds(30);
 #[derive(Clone, Debug)]
 pub(super) enum Side<'a> {
     /// `run`: identities that exist.
-    Run { identities: &'a [&'a str] },
+    Run {
+        identities: &'a [&'a str],
+    },
     Gateway,
 }
 
@@ -59,7 +61,11 @@ pub(super) fn drain(at: &Reader<'_>) -> (Duration, Duration) {
     let deadline = at.duration("deadline", seconds(25));
     let quiet = at.duration("quiet", seconds(1));
     if quiet >= deadline {
-        let wrong = format!("({}) is not shorter than the deadline ({})", shown(quiet), shown(deadline));
+        let wrong = format!(
+            "({}) is not shorter than the deadline ({})",
+            shown(quiet),
+            shown(deadline)
+        );
         at.error("quiet", wrong, "no drain could end before its deadline: shorten it");
     }
     (deadline, quiet)
@@ -133,7 +139,7 @@ pub(super) fn identity(at: &Reader<'_>) -> Option<Identity> {
 
 /// One upstream. `patience` is how long the caller waits, and the key that says so.
 pub(super) fn upstream(at: &Reader<'_>, side: &Side<'_>, patience: (&Reader<'_>, Duration)) -> Option<Upstream> {
-    let url = at.require("url", "https://ndh.example:8443", value::url);
+    let url = at.require("url", "https://ndh.example:8443", url::url);
     let scheme = url.as_ref().map(|url| url.scheme);
     let times = times(&at.table("timeouts"), scheme, patience);
     let pool = pool(&at.table("pool"));
@@ -166,11 +172,19 @@ pub(super) fn upstream(at: &Reader<'_>, side: &Side<'_>, patience: (&Reader<'_>,
         Scheme::Http => {
             if matches!(side, Side::Run { .. }) && !url.is_loopback() && !at.switch("unsafe_plain", false) {
                 let wrong = "is plain HTTP to another machine: anyone on the way could read and change what passes";
-                at.error("url", wrong, "write https://, or unsafe_plain = true where that is meant");
+                at.error(
+                    "url",
+                    wrong,
+                    "write https://, or unsafe_plain = true where that is meant",
+                );
             }
             for key in ["trust", "identity", "tls_min", "http2"] {
                 if at.has(key) {
-                    at.warning(key, "has no effect: the url is plain http://", "write https:// or remove it");
+                    at.warning(
+                        key,
+                        "has no effect: the url is plain http://",
+                        "write https:// or remove it",
+                    );
                 }
             }
         }
@@ -212,7 +226,11 @@ pub(super) fn resolve(at: &Reader<'_>, key: &str, name: &str, what: &str, known:
         None if known.is_empty() => format!("there is no {what} at all"),
         None => format!("known: {}", known.join(", ")),
     };
-    at.error(key, format!("names \"{}\", but there is no such {what}", name.escape_debug()), right);
+    at.error(
+        key,
+        format!("names \"{}\", but there is no such {what}", name.escape_debug()),
+        right,
+    );
 }
 
 /// A duration as it would be written.
@@ -230,10 +248,18 @@ fn times(at: &Reader<'_>, scheme: Option<Scheme>, (caller, patience): (&Reader<'
         idle: at.duration("idle", seconds(10)),
         total: at.duration("total", seconds(25)),
     };
-    let handshake = if scheme == Some(Scheme::Http) { Duration::ZERO } else { times.handshake };
+    let handshake = if scheme == Some(Scheme::Http) {
+        Duration::ZERO
+    } else {
+        times.handshake
+    };
     let worst = times.connect * 2 + handshake + times.first_byte;
     if worst > times.total {
-        let tls = if handshake.is_zero() { String::new() } else { format!(", handshake {}", shown(handshake)) };
+        let tls = if handshake.is_zero() {
+            String::new()
+        } else {
+            format!(", handshake {}", shown(handshake))
+        };
         let wrong = format!(
             "are too long together: twice connect {}{tls} and first_byte {} can take {}, but total is {}",
             shown(times.connect),
@@ -241,10 +267,13 @@ fn times(at: &Reader<'_>, scheme: Option<Scheme>, (caller, patience): (&Reader<'
             shown(worst),
             shown(times.total)
         );
-        let longest = ["first_byte", "handshake", "connect", "total"].into_iter().find(|key| at.has(key));
+        let longest = ["first_byte", "handshake", "connect", "total"]
+            .into_iter()
+            .find(|key| at.has(key));
         let place = at.place(longest.unwrap_or("total"));
         let problem = Problem::error(place, format!("`{}` {wrong}", at.path()));
-        at.report().add(problem.right("shorten the phases, or make total longer where the caller can wait"));
+        at.report()
+            .add(problem.right("shorten the phases, or make total longer where the caller can wait"));
     }
     if times.total >= patience {
         let wrong = format!(
@@ -254,7 +283,11 @@ fn times(at: &Reader<'_>, scheme: Option<Scheme>, (caller, patience): (&Reader<'
             shown(patience)
         );
         let caller_key = caller.path_of("caller_timeout");
-        let place = if at.has("total") { at.place("total") } else { caller.place("caller_timeout") };
+        let place = if at.has("total") {
+            at.place("total")
+        } else {
+            caller.place("caller_timeout")
+        };
         let right = format!("keep it below `{caller_key}`, so that the caller gets an answer that says what failed");
         let mut problem = Problem::error(place, wrong).right(right);
         if at.has("total") && caller.has("caller_timeout") {
@@ -272,14 +305,22 @@ fn pool(at: &Reader<'_>) -> Pool {
         max_age: at.duration("max_age", seconds(3600)),
     };
     if found.idle_time > found.max_age {
-        let wrong = format!("({}) is longer than max_age ({})", shown(found.idle_time), shown(found.max_age));
+        let wrong = format!(
+            "({}) is longer than max_age ({})",
+            shown(found.idle_time),
+            shown(found.max_age)
+        );
         at.error("idle_time", wrong, "make it shorter");
     }
     found
 }
 
 fn breaker(at: &Reader<'_>) -> Breaker {
-    let count = |key, default| at.count(key).and_then(|found| u32::try_from(found).ok()).unwrap_or(default);
+    let count = |key, default| {
+        at.count(key)
+            .and_then(|found| u32::try_from(found).ok())
+            .unwrap_or(default)
+    };
     Breaker {
         window: at.duration("window", seconds(10)),
         min_results: count("min_results", 20),

@@ -1,4 +1,4 @@
-//! What single values look like: durations, sizes, addresses, upstream URLs, matches, log levels.
+//! What single values look like: durations, sizes, addresses, matches, log levels; `url` has those of upstreams.
 //!
 //! A [`Complaint`] says what is wrong and what would be right; where it stands is the reader's business.
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::fmt::friendly::SpanParser;
 use rustls_pki_types::ServerName;
 
-use super::settings::{Address, Scheme, Trial};
+use super::settings::{Address, Trial};
 use crate::route::{Methods, Template, parse_match};
 
 /// Why a value is refused.
@@ -31,7 +31,7 @@ impl Complaint {
     }
 }
 
-type Read<T> = Result<T, Complaint>;
+pub(super) type Read<T> = Result<T, Complaint>;
 
 /// No time that is configured may be longer: arithmetic on it must not overflow, and nobody means it.
 const LONGEST: Duration = Duration::from_secs(31 * 24 * 3600);
@@ -42,7 +42,10 @@ pub(super) fn duration(text: &str) -> Read<Duration> {
     let trimmed = text.trim();
     if !trimmed.is_empty() && trimmed.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         let wrong = format!("the duration \"{trimmed}\" has no unit");
-        return Err(Complaint::new(wrong, format!("write \"{trimmed}s\" if seconds are meant")));
+        return Err(Complaint::new(
+            wrong,
+            format!("write \"{trimmed}s\" if seconds are meant"),
+        ));
     }
     let has_days = trimmed.trim_end_matches(|last: char| last.is_ascii_alphabetic()).len() < trimmed.len()
         && ["d", "day", "days", "w", "week", "weeks"]
@@ -53,7 +56,10 @@ pub(super) fn duration(text: &str) -> Read<Duration> {
         return Err(Complaint::new(wrong, "write hours, for example \"24h\""));
     }
     let Ok(duration) = SpanParser::new().parse_unsigned_duration(trimmed) else {
-        return Err(Complaint::new(format!("\"{}\" is not a duration", trimmed.escape_debug()), RIGHT));
+        return Err(Complaint::new(
+            format!("\"{}\" is not a duration", trimmed.escape_debug()),
+            RIGHT,
+        ));
     };
     if duration.is_zero() {
         return Err(Complaint::new("the duration is zero", RIGHT));
@@ -92,7 +98,10 @@ pub(super) fn size(text: &str) -> Read<u64> {
                 _ => return Err(Complaint::new(format!("\"{shown}\" is not a size"), RIGHT)),
             };
             let wrong = format!("the size \"{shown}\" has a unit that is not known");
-            return Err(Complaint::new(wrong, format!("write \"{number}{likely}\" (powers of 1024)")));
+            return Err(Complaint::new(
+                wrong,
+                format!("write \"{number}{likely}\" (powers of 1024)"),
+            ));
         }
     };
     let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
@@ -141,94 +150,6 @@ pub(super) fn socket(text: &str) -> Read<SocketAddr> {
     })
 }
 
-/// The address of an upstream, taken apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Url {
-    pub(super) scheme: Scheme,
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) base_path: String,
-}
-
-impl Url {
-    /// Whether the host is this machine, whatever DNS says.
-    pub(super) fn is_loopback(&self) -> bool {
-        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-    }
-}
-
-/// `https://host[:port][/base]`.
-pub(super) fn url(text: &str) -> Read<Url> {
-    const RIGHT: &str = "write for example \"https://ndh.example:8443\"";
-    let (scheme, rest) = match text.split_once("://") {
-        Some(("https", rest)) => (Scheme::Https, rest),
-        Some(("http", rest)) => (Scheme::Http, rest),
-        _ => {
-            let mut complaint = Complaint::new("the url does not start with https:// or http://", RIGHT);
-            complaint.conceal = text.contains('@');
-            return Err(complaint);
-        }
-    };
-    if rest.contains('@') {
-        let mut complaint = Complaint::new("the url holds a user name or a password", RIGHT);
-        complaint.conceal = true;
-        return Err(complaint);
-    }
-    if rest.contains(['?', '#']) {
-        let wrong = "the url has a query or a fragment, which no request could keep";
-        return Err(Complaint::new(wrong, RIGHT));
-    }
-    let path_at = rest.find('/').unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(path_at);
-    let (host, port) = authority_parts(authority, scheme)?;
-    let base_path = path.trim_end_matches('/').to_owned();
-    if !base_path.is_empty() {
-        let plain = Template::parse(&base_path).is_ok_and(|template| template.parameters().next().is_none());
-        if !plain {
-            let wrong = format!("the path \"{}\" of the url is not a plain path", base_path.escape_debug());
-            return Err(Complaint::new(wrong, "write for example \"https://ndh.example:8443/secure\""));
-        }
-    }
-    Ok(Url {
-        scheme,
-        host,
-        port,
-        base_path,
-    })
-}
-
-fn authority_parts(authority: &str, scheme: Scheme) -> Read<(String, u16)> {
-    const RIGHT: &str = "write for example \"https://ndh.example:8443\" or \"https://[2001:db8::1]:8443\"";
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((host, "")) => (host, None),
-            Some((host, port)) if port.starts_with(':') => (host, Some(&port[1..])),
-            _ => return Err(Complaint::new("the IPv6 address of the url is not closed", RIGHT)),
-        },
-        None => match authority.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (authority, None),
-        },
-    };
-    let port = match port {
-        None if scheme == Scheme::Https => 443,
-        None => 80,
-        Some(port) => match port.parse::<u16>() {
-            Ok(port) if port > 0 && port.to_string().len() <= 5 => port,
-            _ => {
-                let wrong = format!("\"{}\" is not a port", port.escape_debug());
-                return Err(Complaint::new(wrong, "write a number from 1 to 65535"));
-            }
-        },
-    };
-    let host = host.to_ascii_lowercase();
-    if ServerName::try_from(host.as_str()).is_err() {
-        let wrong = format!("the host \"{}\" of the url is neither a DNS name nor an IP address", host.escape_debug());
-        return Err(Complaint::new(wrong, RIGHT));
-    }
-    Ok((host, port))
-}
-
 /// A DNS name or IP address that a certificate can carry.
 pub(super) fn server_name(text: &str) -> Read<String> {
     let name = text.to_ascii_lowercase();
@@ -265,7 +186,10 @@ pub(super) fn trial(text: &str) -> Read<Trial> {
     }
     let template = template(path)?;
     if template.parameters().next().is_some() {
-        return Err(Complaint::new("the trial's path has a parameter, which nothing could fill", RIGHT));
+        return Err(Complaint::new(
+            "the trial's path has a parameter, which nothing could fill",
+            RIGHT,
+        ));
     }
     Ok(Trial {
         method: method.to_owned(),
@@ -286,7 +210,8 @@ pub(super) fn level(text: &str) -> Read<String> {
         let target_ok = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':';
         if !LEVELS.contains(&level) || target.is_empty() || !target.bytes().all(target_ok) {
             let wrong = format!("\"{}\" is not a log level", part.escape_debug());
-            let right = "write off, error, warn, info, debug or trace; for one module \"info,delius_sidecar::proxy=debug\"";
+            let right =
+                "write off, error, warn, info, debug or trace; for one module \"info,delius_sidecar::proxy=debug\"";
             return Err(Complaint::new(wrong, right));
         }
     }
@@ -305,7 +230,10 @@ pub(super) fn path(text: &str) -> Read<PathBuf> {
     }
     if text.is_empty() || text.chars().any(char::is_control) {
         let wrong = format!("\"{}\" is not a path", text.escape_debug());
-        return Err(Complaint::new(wrong, "write for example \"/etc/delius-sidecar/identity/tls.crt\""));
+        return Err(Complaint::new(
+            wrong,
+            "write for example \"/etc/delius-sidecar/identity/tls.crt\"",
+        ));
     }
     Ok(PathBuf::from(text))
 }
@@ -325,7 +253,10 @@ mod tests {
     fn a_duration_needs_a_unit_that_is_always_as_long() {
         assert_eq!(duration("1m 30s"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("8h"), Ok(Duration::from_secs(8 * 3600)));
-        assert_eq!(wrong(duration("30")), "the duration \"30\" has no unit; write \"30s\" if seconds are meant");
+        assert_eq!(
+            wrong(duration("30")),
+            "the duration \"30\" has no unit; write \"30s\" if seconds are meant"
+        );
         assert!(wrong(duration("1d")).contains("write hours"));
         assert!(wrong(duration("0s")).contains("zero"));
         assert!(wrong(duration("9000h")).contains("31 days"));
@@ -348,35 +279,16 @@ mod tests {
 
     #[test]
     fn an_address_is_numbers_or_a_socket_file() {
-        assert_eq!(address("[::1]:0"), Ok(Address::Tcp("[::1]:0".parse().expect("an address"))));
+        assert_eq!(
+            address("[::1]:0"),
+            Ok(Address::Tcp("[::1]:0".parse().expect("an address")))
+        );
         assert_eq!(address("unix:/run/x"), Ok(Address::Unix("/run/x".into())));
         assert!(wrong(address("unix:x")).contains("no absolute path"));
         assert!(wrong(address("127.0.0.1")).contains("has no port"));
         assert!(wrong(address("localhost:8080")).contains("write \"127.0.0.1:8080\""));
         assert!(wrong(address(":8080")).contains("has no host"));
         assert!(wrong(address("example:8080")).contains("not an IP address"));
-    }
-
-    #[test]
-    fn a_url_is_taken_apart() {
-        let found = url("https://NDH.example:8443/secure/").expect("a url");
-        assert_eq!((found.host.as_str(), found.port, found.base_path.as_str()), ("ndh.example", 8443, "/secure"));
-        assert_eq!(url("https://[2001:db8::1]").map(|url| (url.host, url.port)), Ok(("2001:db8::1".into(), 443)));
-        assert!(url("http://127.0.0.1:8081").is_ok_and(|url| url.is_loopback()));
-        assert!(!url("http://localhost.example").is_ok_and(|url| url.is_loopback()));
-        assert!(wrong(url("ndh.example")).contains("https://"));
-        assert!(wrong(url("https://ndh.example:0")).contains("not a port"));
-        assert!(wrong(url("https://a b")).contains("neither a DNS name"));
-        assert!(wrong(url("https://ndh.example/a/../b")).contains("not a plain path"));
-        assert!(wrong(url("https://ndh.example/{x}")).contains("not a plain path"));
-        assert!(wrong(url("https://ndh.example?x=1")).contains("query"));
-    }
-
-    #[test]
-    fn a_url_with_a_password_is_refused_and_concealed() {
-        let complaint = url("https://user:hunter2@ndh.example").expect_err("refused");
-        assert!(complaint.conceal);
-        assert!(!complaint.wrong.contains("hunter2") && !complaint.right.contains("hunter2"));
     }
 
     #[test]
@@ -442,7 +354,7 @@ mod tests {
                 duration(&text).err(),
                 size(&text).err(),
                 address(&text).err(),
-                url(&text).err(),
+                crate::config::url::url(&text).err(),
                 matcher(&text).err(),
                 level(&text).err(),
                 path(&text).err(),

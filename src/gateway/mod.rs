@@ -17,7 +17,10 @@ pub fn caller(session: &ServerConnection) -> Option<Caller> {
     let leaf = session.peer_certificates()?.first()?;
     let facts = Facts::read(leaf).ok()?;
     let header = forwarded_client_cert(&facts);
-    Some(Caller::Peer { facts: Box::new(facts), header })
+    Some(Caller::Peer {
+        facts: Box::new(facts),
+        header,
+    })
 }
 
 /// The line `x-forwarded-client-cert` in Envoy's format: hash, subject, URI and DNS names of the verified leaf.
@@ -59,13 +62,23 @@ fn quotable(text: &str) -> String {
 
 /// A name outside quotation marks: what would end it or begin another element becomes `?`.
 fn unquoted(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii_graphic() && !matches!(c, ';' | ',' | '"' | '=' | '\\') { c } else { '?' }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_ascii_graphic() && !matches!(c, ';' | ',' | '"' | '=' | '\\') {
+                c
+            } else {
+                '?'
+            }
+        })
+        .collect()
 }
 
 /// Why a handshake was refused: a fixed list, for metric and log.
 #[must_use]
 pub fn refusal(error: &io::Error) -> &'static str {
-    let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else { return "closed" };
+    let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
+        return "closed";
+    };
     match tls {
         Error::NoCertificatesPresented => "no_certificate",
         Error::InvalidCertificate(reason) => match reason {

@@ -29,13 +29,23 @@ impl Generation {
     /// A generation that speaks TLS with this configuration.
     #[must_use]
     pub fn new(number: u64, identity: Option<String>, not_after: Option<i64>, config: ClientConfig) -> Self {
-        Self { number, identity, not_after, connector: Some(TlsConnector::from(Arc::new(config))) }
+        Self {
+            number,
+            identity,
+            not_after,
+            connector: Some(TlsConnector::from(Arc::new(config))),
+        }
     }
 
     /// The only generation towards an upstream in the clear.
     #[must_use]
     pub fn plain() -> Self {
-        Self { number: 1, identity: None, not_after: None, connector: None }
+        Self {
+            number: 1,
+            identity: None,
+            not_after: None,
+            connector: None,
+        }
     }
 
     /// A fault once the certificate is past its end: failing at once, by name, beats failing at the next handshake.

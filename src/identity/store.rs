@@ -25,11 +25,19 @@ pub enum Refusal {
     #[error("cannot read {}: {error}; check that the secret is mounted and that this user may read it", .path.display())]
     Unreadable { path: PathBuf, error: std::io::Error },
     #[error("{} and {}: {error}", .certificate.display(), .key.display())]
-    Pair { certificate: PathBuf, key: PathBuf, error: LoadError },
+    Pair {
+        certificate: PathBuf,
+        key: PathBuf,
+        error: LoadError,
+    },
     #[error("{}: {error}", .path.display())]
     Bundle { path: PathBuf, error: LoadError },
     #[error("{}: {}", .path.display(), .findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Unfit { path: PathBuf, findings: Vec<Finding>, expired: bool },
+    Unfit {
+        path: PathBuf,
+        findings: Vec<Finding>,
+        expired: bool,
+    },
     #[error("the operating system's trust store: {0}; name a bundle in `trust`, or put a store into the image")]
     SystemTrust(String),
     #[error(transparent)]
@@ -72,8 +80,15 @@ pub fn pair(certificate: &Path, key: &Path, purpose: Purpose, names: &[String], 
     if refusing.is_empty() {
         return Ok(Pair { bundle, warnings });
     }
-    let expired = bundle.chain_facts().iter().any(|facts| now > facts.not_after + CLOCK_SKEW);
-    Err(Refusal::Unfit { path: certificate.to_owned(), findings: refusing, expired })
+    let expired = bundle
+        .chain_facts()
+        .iter()
+        .any(|facts| now > facts.not_after + CLOCK_SKEW);
+    Err(Refusal::Unfit {
+        path: certificate.to_owned(),
+        findings: refusing,
+        expired,
+    })
 }
 
 /// Reads a trust bundle.
@@ -81,7 +96,10 @@ pub fn pair(certificate: &Path, key: &Path, purpose: Purpose, names: &[String], 
 /// # Errors
 /// [`Refusal`] when it cannot be read or holds no certificate.
 pub fn anchors(path: &Path) -> Result<Vec<CertificateDer<'static>>, Refusal> {
-    load::anchors(&read(path)?).map_err(|error| Refusal::Bundle { path: path.to_owned(), error })
+    load::anchors(&read(path)?).map_err(|error| Refusal::Bundle {
+        path: path.to_owned(),
+        error,
+    })
 }
 
 /// The anchors of a trust setting.
@@ -94,7 +112,10 @@ pub fn trust(trust: &Trust) -> Result<Vec<CertificateDer<'static>>, Refusal> {
         Trust::System => {
             let found = rustls_native_certs::load_native_certs();
             if found.certs.is_empty() {
-                let reason = found.errors.first().map_or_else(|| "no certificate found".to_owned(), ToString::to_string);
+                let reason = found
+                    .errors
+                    .first()
+                    .map_or_else(|| "no certificate found".to_owned(), ToString::to_string);
                 return Err(Refusal::SystemTrust(reason));
             }
             Ok(found.certs)
@@ -127,23 +148,40 @@ pub fn generation(
 ) -> Result<Loaded, Refusal> {
     let anchors = trust(trusted)?;
     let pair = identity
-        .map(|(_, files)| pair(&files.certificate, &files.private_key, Purpose::Client, &files.expect_dns, now))
+        .map(|(_, files)| {
+            pair(
+                &files.certificate,
+                &files.private_key,
+                Purpose::Client,
+                &files.expect_dns,
+                now,
+            )
+        })
         .transpose()?;
     let bundle = pair.as_ref().map(|pair| &pair.bundle);
     let config = tls::client_config(bundle, &anchors, tls_min, http2)?;
     let chain = bundle.map(|bundle| bundle.chain_facts().to_vec()).unwrap_or_default();
     let not_after = chain.iter().map(|facts| facts.not_after).min();
     let name = identity.map(|(name, _)| name.to_owned());
-    let known = anchors.iter().filter_map(|der| crate::cert::facts::Facts::read(der).ok());
+    let known = anchors
+        .iter()
+        .filter_map(|der| crate::cert::facts::Facts::read(der).ok());
     Ok(Loaded {
         generation: Generation::new(number, name, not_after, config),
         chain,
         // The system's store holds hundreds that nobody here is responsible for.
-        anchors: if *trusted == Trust::System { Vec::new() } else { known.collect() },
+        anchors: if *trusted == Trust::System {
+            Vec::new()
+        } else {
+            known.collect()
+        },
         warnings: pair.map(|pair| pair.warnings).unwrap_or_default(),
     })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Refusal> {
-    fs::read(path).map_err(|error| Refusal::Unreadable { path: path.to_owned(), error })
+    fs::read(path).map_err(|error| Refusal::Unreadable {
+        path: path.to_owned(),
+        error,
+    })
 }

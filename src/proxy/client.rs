@@ -207,15 +207,18 @@ impl Client {
 fn refusal(error: HeadError, bounds: &Bounds) -> Fault {
     let (line, head, fields) = (bounds.first_line, bounds.bytes, bounds.fields);
     match error {
-        HeadError::FirstLineTooLong => {
-            Fault::too_large(Part::RequestLine, format!("the request line is longer than the limit of {line} bytes"))
-        }
-        HeadError::TooManyBytes => {
-            Fault::too_large(Part::Headers, format!("the request's head is larger than the limit of {head} bytes"))
-        }
-        HeadError::TooManyFields => {
-            Fault::too_large(Part::Headers, format!("the request has more header fields than the limit of {fields}"))
-        }
+        HeadError::FirstLineTooLong => Fault::too_large(
+            Part::RequestLine,
+            format!("the request line is longer than the limit of {line} bytes"),
+        ),
+        HeadError::TooManyBytes => Fault::too_large(
+            Part::Headers,
+            format!("the request's head is larger than the limit of {head} bytes"),
+        ),
+        HeadError::TooManyFields => Fault::too_large(
+            Part::Headers,
+            format!("the request has more header fields than the limit of {fields}"),
+        ),
         other => Fault::new(Code::RequestMalformed, other.to_string()),
     }
 }

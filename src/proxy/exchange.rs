@@ -27,7 +27,11 @@ use crate::wire::head::{Bounds, EndFinder, Fields, Version};
 use crate::wire::headers::{ReplyRules, write_reply};
 
 /// Bounds on a reply's head; the upstream buffer has room for it.
-const REPLY_BOUNDS: Bounds = Bounds { first_line: 8 * 1024, bytes: 64 * 1024, fields: 200 };
+const REPLY_BOUNDS: Bounds = Bounds {
+    first_line: 8 * 1024,
+    bytes: 64 * 1024,
+    fields: 200,
+};
 /// Interim replies (1xx) before the final one; more is a fault of the upstream.
 const MAX_INTERIM: u8 = 16;
 /// Content of a chunked or long request is framed in pieces of at most this.
@@ -181,7 +185,17 @@ impl<'a> Exchange<'a> {
             waits_for_caller: false,
         };
         let moved_at = Instant::now();
-        Self { client, upstream, fields, terms, uplink, downlink, progress: Progress::default(), moved_at, moved: false }
+        Self {
+            client,
+            upstream,
+            fields,
+            terms,
+            uplink,
+            downlink,
+            progress: Progress::default(),
+            moved_at,
+            moved: false,
+        }
     }
 
     /// Drives both directions; ready when the reply is with the caller, or nothing more can come of it.
@@ -222,7 +236,11 @@ impl<'a> Exchange<'a> {
                         Err(error) => return self.upward_failed(error),
                     }
                     if self.uplink.sent == self.terms.head.len() {
-                        self.uplink.phase = if self.uplink.decoder.is_done() { Up::Flush } else { Up::Content };
+                        self.uplink.phase = if self.uplink.decoder.is_done() {
+                            Up::Flush
+                        } else {
+                            Up::Content
+                        };
                     }
                 }
                 Up::Content => {
@@ -262,7 +280,10 @@ impl<'a> Exchange<'a> {
         loop {
             let at_hand = self.client.buffer.filled();
             let step = uplink.decoder.step(at_hand).map_err(|error| {
-                Broken::Request(Fault::new(Code::RequestMalformed, format!("the request's content: {error}")))
+                Broken::Request(Fault::new(
+                    Code::RequestMalformed,
+                    format!("the request's content: {error}"),
+                ))
             });
             match step {
                 Err(broken) => return Poll::Ready(Err(broken)),
@@ -382,7 +403,10 @@ impl<'a> Exchange<'a> {
     fn take_head(&mut self, length: usize) -> Result<(), Broken> {
         let name = &self.upstream.peer;
         let raw = &self.upstream.buffer.filled()[..length];
-        let line = self.fields.parse_reply(raw, &REPLY_BOUNDS).map_err(|error| invalid(name, &error))?;
+        let line = self
+            .fields
+            .parse_reply(raw, &REPLY_BOUNDS)
+            .map_err(|error| invalid(name, &error))?;
         let framing =
             framing::reply(&line, self.fields, raw, self.terms.to_head).map_err(|error| invalid(name, &error))?;
         let out = &mut self.client.out;
@@ -393,7 +417,11 @@ impl<'a> Exchange<'a> {
             }
             // We asked for no 100 (the expectation does not cross); the others are the caller's, if it can read them.
             if line.status != 100 && self.terms.version == Version::Http11 {
-                let rules = ReplyRules { length: Length::Empty, version: self.terms.version, keep_alive: true };
+                let rules = ReplyRules {
+                    length: Length::Empty,
+                    version: self.terms.version,
+                    keep_alive: true,
+                };
                 write_reply(out, raw, &line, self.fields, &rules);
             }
             self.upstream.buffer.consume(length);
@@ -401,12 +429,18 @@ impl<'a> Exchange<'a> {
         }
         let whole = self.uplink.phase == Up::Done && self.uplink.failed.is_none();
         let (as_it_leaves, keep_alive) = match (framing.length, self.terms.version) {
-            (Length::Chunked | Length::UntilClose, Version::Http11) => (Length::Chunked, self.terms.keep_alive && whole),
+            (Length::Chunked | Length::UntilClose, Version::Http11) => {
+                (Length::Chunked, self.terms.keep_alive && whole)
+            }
             // An HTTP/1.0 caller knows no chunks: there the end of the connection is the end of the reply.
             (Length::Chunked | Length::UntilClose, Version::Http10) => (Length::UntilClose, false),
             (length, _) => (length, self.terms.keep_alive && whole),
         };
-        let rules = ReplyRules { length: as_it_leaves, version: self.terms.version, keep_alive };
+        let rules = ReplyRules {
+            length: as_it_leaves,
+            version: self.terms.version,
+            keep_alive,
+        };
         write_reply(out, raw, &line, self.fields, &rules);
         self.upstream.buffer.consume(length);
         self.progress.status = Some(line.status);
@@ -416,7 +450,11 @@ impl<'a> Exchange<'a> {
         downlink.chunked = as_it_leaves == Length::Chunked;
         downlink.reusable = framing.reusable;
         downlink.keep_alive = keep_alive;
-        downlink.phase = if framing.length == Length::Empty || framing.length == Length::Known(0) { Down::Last } else { Down::Content };
+        downlink.phase = if framing.length == Length::Empty || framing.length == Length::Known(0) {
+            Down::Last
+        } else {
+            Down::Content
+        };
         Ok(())
     }
 
@@ -491,7 +529,11 @@ impl<'a> Exchange<'a> {
         let downlink = &mut self.downlink;
         if downlink.chunked {
             // After a last piece this follows its CRLF in one write; else it stands alone.
-            downlink.tail = if downlink.payload > 0 { b"\r\n0\r\n\r\n" } else { LAST_CHUNK };
+            downlink.tail = if downlink.payload > 0 {
+                b"\r\n0\r\n\r\n"
+            } else {
+                LAST_CHUNK
+            };
         }
         downlink.phase = Down::Last;
     }
@@ -522,7 +564,9 @@ impl<'a> Exchange<'a> {
             } else {
                 ready!(Pin::new(&mut client.stream).poll_write_vectored(cx, &slices[first..last]))
             };
-            let Ok(mut count) = taken(written) else { return Poll::Ready(Err(Broken::CallerGone)) };
+            let Ok(mut count) = taken(written) else {
+                return Poll::Ready(Err(Broken::CallerGone));
+            };
             self.progress.answered = true;
             self.moved = true;
             let of_out = count.min(before.len());
@@ -541,7 +585,11 @@ impl<'a> Exchange<'a> {
             self.moved_at = Instant::now();
         }
         let thinking = self.uplink.phase == Up::Done && self.downlink.phase == Down::Head;
-        let patience = if thinking { self.terms.times.first_byte } else { self.terms.times.idle };
+        let patience = if thinking {
+            self.terms.times.first_byte
+        } else {
+            self.terms.times.idle
+        };
         let deadline = (self.moved_at + patience).min(self.terms.deadline);
         ready!(self.client.watchdog.poll_expired(cx, deadline));
         Poll::Ready(Err(self.out_of_time(thinking)))
@@ -570,11 +618,18 @@ impl<'a> Exchange<'a> {
 
     /// The upstream's end of stream came too early.
     fn closed(&self, when: &str) -> Broken {
-        Broken::Upstream(Fault::new(Code::UpstreamReset, format!("{} closed the connection {when}", self.upstream.peer)))
+        Broken::Upstream(Fault::new(
+            Code::UpstreamReset,
+            format!("{} closed the connection {when}", self.upstream.peer),
+        ))
     }
 
     fn read_failed(&self, error: &io::Error) -> Broken {
-        let when = if self.progress.reply_begun { "in the middle of its reply" } else { "instead of a reply" };
+        let when = if self.progress.reply_begun {
+            "in the middle of its reply"
+        } else {
+            "instead of a reply"
+        };
         Broken::Upstream(tls::judge(error, when, &self.upstream.peer).1)
     }
 
@@ -582,7 +637,9 @@ impl<'a> Exchange<'a> {
     /// says more than either.
     fn explain(&mut self, broken: Broken) -> Broken {
         match (&broken, &self.uplink.failed) {
-            (Broken::Upstream(fault), Some(error)) if fault.code == Code::UpstreamReset && !self.progress.reply_begun => {
+            (Broken::Upstream(fault), Some(error))
+                if fault.code == Code::UpstreamReset && !self.progress.reply_begun =>
+            {
                 Broken::Upstream(tls::judge(error, "while the request was sent", &self.upstream.peer).1)
             }
             _ => broken,
@@ -599,11 +656,17 @@ fn taken(written: io::Result<usize>) -> io::Result<usize> {
 }
 
 fn invalid(name: &str, error: &dyn std::fmt::Display) -> Broken {
-    Broken::Upstream(Fault::new(Code::UpstreamInvalid, format!("the reply of {name} is not valid HTTP/1.1: {error}")))
+    Broken::Upstream(Fault::new(
+        Code::UpstreamInvalid,
+        format!("the reply of {name} is not valid HTTP/1.1: {error}"),
+    ))
 }
 
 /// The fault of content beyond the limit.
 #[must_use]
 pub fn body_too_large(limit: u64) -> Fault {
-    Fault::too_large(Part::Body, format!("the request's content is larger than the limit of {limit} bytes"))
+    Fault::too_large(
+        Part::Body,
+        format!("the request's content is larger than the limit of {limit} bytes"),
+    )
 }

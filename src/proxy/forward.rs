@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
 use super::attempt::{self, Attempt, Verdict};
-use super::breaker::{Admission, Outcome};
+use super::breaker::{Admission, Outcome, Permit};
 use super::client::Client;
 use super::exchange::{Broken, Exchange, Finished, Progress, Terms};
 use super::plan::Lane;
@@ -41,35 +41,33 @@ pub(super) async fn forward(
     workspace: &mut Workspace,
     story: &mut Story,
     lane: &Lane,
-    person: u64,
+    person: Option<u64>,
     terms: &mut Forwarded,
 ) -> After {
     let lender = &world.lenders[lane.target];
     let target = lender.target.borrow().clone();
     story.upstream = Some(target.clone());
-    let probing = match lender.breaker.borrow_mut().admit(clock::monotonic()) {
-        Admission::Pass => false,
-        Admission::Probe => true,
+    let permit = match lender.breaker.borrow_mut().admit(clock::monotonic()) {
+        Admission::Pass(permit) => permit,
         Admission::Refuse { retry_after } => {
-            let sentence = format!("requests to {} keep failing; it is left alone for {retry_after} s", target.peer);
-            let fault = Fault::new(Code::CircuitOpen, sentence).retry_after(retry_after);
+            let seconds = u32::try_from(retry_after.as_millis().div_ceil(1000))
+                .unwrap_or(u32::MAX)
+                .max(1);
+            let sentence = format!(
+                "requests to {} keep failing; it is left alone for {seconds} s",
+                target.peer
+            );
+            let fault = Fault::new(Code::CircuitOpen, sentence).retry_after(seconds);
             return fail(client, workspace, story, terms, fault).await;
         }
     };
-    let guard = Probe { lender, probing: std::cell::Cell::new(probing) };
+    let permit = Held {
+        lender,
+        permit: Some(permit),
+    };
     let deadline = story.began + target.times.total;
     let result = attempts(worker, lender, &target, client, workspace, story, terms, deadline).await;
-    let outcome = match &result {
-        Ok(_) if story.progress.status.is_some_and(|status| status >= 500) => Some(Outcome::Failure { person }),
-        Ok(_) => Some(Outcome::Success),
-        Err(Broken::Upstream(fault)) => Some(match fault.code {
-            Code::UpstreamTimeout | Code::UpstreamInvalid => Outcome::Failure { person },
-            _ => Outcome::ConnectionFault,
-        }),
-        // The caller's doing says nothing about the upstream.
-        Err(_) => None,
-    };
-    guard.settle(outcome);
+    permit.settle(verdict(&result, &story.progress), person);
     match result {
         Ok(Finished { keep_alive: true, .. }) => After::Next,
         Ok(Finished { .. }) => After::Linger,
@@ -82,29 +80,68 @@ pub(super) async fn forward(
     }
 }
 
-/// A half-open breaker waits for the verdict of its probe; a task that is dropped must not leave it waiting.
-struct Probe<'a> {
-    lender: &'a Lender,
-    probing: std::cell::Cell<bool>,
+/// What a request says about its upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Well,
+    /// It answered badly or not at all: perhaps one person's data.
+    Failed,
+    /// There was no connection to speak of.
+    Unreachable,
+    Nothing,
 }
 
-impl Probe<'_> {
-    fn settle(&self, outcome: Option<Outcome>) {
-        let now = clock::monotonic();
-        let mut breaker = self.lender.breaker.borrow_mut();
-        match outcome {
-            Some(outcome) => breaker.record(now, outcome),
-            None if self.probing.get() => breaker.probe_abandoned(now),
-            None => {}
-        }
-        self.probing.set(false);
+fn verdict(result: &Result<Finished, Broken>, progress: &Progress) -> Said {
+    match result {
+        Ok(_) if progress.status.is_some_and(|status| status >= 500) => Said::Failed,
+        Ok(_) => Said::Well,
+        Err(Broken::Upstream(fault)) => match fault.code {
+            // Nobody was asked: `circuit_open` would only hide the cause.
+            Code::IdentityMissing => Said::Nothing,
+            Code::IdentityExpired if !progress.request_begun => Said::Nothing,
+            Code::UpstreamUnreachable | Code::UpstreamTls | Code::IdentityRejected | Code::IdentityExpired => {
+                Said::Unreachable
+            }
+            _ if !progress.request_begun => Said::Unreachable,
+            _ => Said::Failed,
+        },
+        // The caller's doing says nothing about the upstream.
+        Err(Broken::Request(_) | Broken::CallerGone) => Said::Nothing,
     }
 }
 
-impl Drop for Probe<'_> {
+/// A half-open breaker waits for the verdict of its probe; a task that is dropped must not leave it waiting.
+struct Held<'a> {
+    lender: &'a Lender,
+    permit: Option<Permit>,
+}
+
+impl Held<'_> {
+    fn settle(mut self, said: Said, person: Option<u64>) {
+        let Some(permit) = self.permit.take() else { return };
+        let (now, mut breaker) = (clock::monotonic(), self.lender.breaker.borrow_mut());
+        match said {
+            Said::Well => breaker.record(now, permit, Outcome::Success),
+            Said::Failed => {
+                let person = person.map(|hash| format!("{hash:x}"));
+                breaker.record(
+                    now,
+                    permit,
+                    Outcome::Failure {
+                        person: person.as_deref(),
+                    },
+                );
+            }
+            Said::Unreachable => breaker.record(now, permit, Outcome::ConnectionFault),
+            Said::Nothing => breaker.abandon(now, permit),
+        }
+    }
+}
+
+impl Drop for Held<'_> {
     fn drop(&mut self) {
-        if self.probing.get() {
-            self.lender.breaker.borrow_mut().probe_abandoned(clock::monotonic());
+        if let Some(permit) = self.permit.take() {
+            self.lender.breaker.borrow_mut().abandon(clock::monotonic(), permit);
         }
     }
 }
@@ -122,13 +159,19 @@ async fn attempts(
     deadline: Instant,
 ) -> Result<Finished, Broken> {
     lender.budget.borrow_mut().deposit();
+    let mut fresh = false;
     loop {
         story.attempts += 1;
-        let failed = match attempt(worker, lender, target, client, workspace, story, terms, deadline).await {
+        let failed = match attempt(worker, lender, target, fresh, client, workspace, story, terms, deadline).await {
             Ok(finished) => return Ok(finished),
             Err(failed) => failed,
         };
-        let Broken::Upstream(fault) = &failed.broken else { return Err(failed.broken) };
+        let curable = matches!(&failed.broken, Broken::Upstream(fault)
+            // A refusal or a timeout is an answer; only a connection that was dead or missing can be better next time.
+            if fault.code == Code::UpstreamReset || failed.connection_refused);
+        if !curable {
+            return Err(failed.broken);
+        }
         let facts = Attempt {
             reused: failed.reused,
             request_sent: failed.progress.request_begun,
@@ -136,12 +179,14 @@ async fn attempts(
             body_replayable: terms.replayable,
             idempotent: terms.idempotent,
             connection_refused: failed.connection_refused,
-            // Only a connection that died can be a connection that was dead: a refusal or a timeout is an answer.
-            connection_died: fault.code == Code::UpstreamReset,
             attempts: u8::try_from(story.attempts).unwrap_or(u8::MAX),
         };
         match attempt::decide(&facts, &mut lender.budget.borrow_mut()) {
-            Verdict::Retry(why) if Instant::now() < deadline => worker.scribe.borrow_mut().retried(&target.name, why.as_str()),
+            Verdict::Retry(why) if Instant::now() < deadline => {
+                worker.scribe.borrow_mut().retried(&target.name, why.as_str());
+                // Where one kept connection was dead, the others are likely dead too.
+                fresh = true;
+            }
             _ => return Err(failed.broken),
         }
     }
@@ -153,18 +198,24 @@ async fn attempt(
     worker: &Rc<Worker>,
     lender: &Lender,
     target: &Arc<Target>,
+    fresh: bool,
     client: &mut Client,
     workspace: &mut Workspace,
     story: &mut Story,
     terms: &mut Forwarded,
     deadline: Instant,
 ) -> Result<Finished, Failed> {
-    let mut connection = match connect(worker, lender, target, deadline).await {
+    let mut connection = match connect(worker, lender, target, fresh, deadline).await {
         Ok(connection) => connection,
         Err(error) => {
             let connection_refused = error.refused;
             let broken = Broken::Upstream(error.fault);
-            return Err(Failed { broken, connection_refused, reused: false, progress: Progress::default() });
+            return Err(Failed {
+                broken,
+                connection_refused,
+                reused: false,
+                progress: Progress::default(),
+            });
         }
     };
     story.generation = connection.generation.number;
@@ -174,7 +225,12 @@ async fn attempt(
         if !client.send(REPLY_PATIENCE).await {
             lender.put(connection, &worker.spares);
             let progress = Progress::default();
-            return Err(Failed { broken: Broken::CallerGone, connection_refused: false, reused: false, progress });
+            return Err(Failed {
+                broken: Broken::CallerGone,
+                connection_refused: false,
+                reused: false,
+                progress,
+            });
         }
     }
     connection.begin(&worker.spares);
@@ -192,7 +248,10 @@ async fn attempt(
     let mut exchange = Exchange::new(client, &mut connection, &mut workspace.fields, exchange_terms);
     let result = poll_fn(|cx| exchange.poll(cx)).await;
     let progress = exchange.progress;
-    story.progress = Progress { request_bytes: before + progress.request_bytes, ..progress };
+    story.progress = Progress {
+        request_bytes: before + progress.request_bytes,
+        ..progress
+    };
     match result {
         Ok(finished) => {
             story.status = progress.status.unwrap_or(0);
@@ -206,7 +265,12 @@ async fn attempt(
         Err(broken) => {
             let reused = connection.reused;
             connection.discard(&worker.spares);
-            Err(Failed { broken, connection_refused: false, reused, progress })
+            Err(Failed {
+                broken,
+                connection_refused: false,
+                reused,
+                progress,
+            })
         }
     }
 }
@@ -216,21 +280,27 @@ async fn connect(
     worker: &Worker,
     lender: &Lender,
     target: &Arc<Target>,
+    fresh: bool,
     deadline: Instant,
 ) -> Result<Connection, DialError> {
     let generation = match &target.standing {
         Standing::Ready(generation) => generation,
         Standing::Absent(fault) => return Err(DialError::before_dialling(fault.clone())),
     };
-    generation.check_dates(clock::unix_seconds()).map_err(DialError::before_dialling)?;
-    if let Some(kept) = lender.kept(target, &worker.spares) {
+    generation
+        .check_dates(clock::unix_seconds())
+        .map_err(DialError::before_dialling)?;
+    if !fresh && let Some(kept) = lender.kept(target, &worker.spares) {
         return Ok(kept);
     }
     match timeout_at(deadline, Connection::dial(target, generation)).await {
         Ok(dialled) => dialled,
         Err(_) => Err(DialError::before_dialling(Fault::new(
             Code::UpstreamTimeout,
-            format!("the request's time was over before a connection to {} stood", target.peer),
+            format!(
+                "the request's time was over before a connection to {} stood",
+                target.peer
+            ),
         ))),
     }
 }
@@ -247,7 +317,11 @@ async fn fail(client: &mut Client, workspace: &Workspace, story: &mut Story, ter
     client.out_sent = 0;
     let unread = content_is_unread(client, terms.length);
     let keep_alive = terms.keep_alive && !unread && fault.code != Code::RequestMalformed;
-    let manner = Manner { version: terms.version, keep_alive, to_head: terms.to_head };
+    let manner = Manner {
+        version: terms.version,
+        keep_alive,
+        to_head: terms.to_head,
+    };
     reply::write_fault(&mut client.out, &fault, &workspace.request_id, manner);
     story.status = reply::status(&fault);
     story.fault = Some(fault);

@@ -213,7 +213,10 @@ fn read(
     head: usize,
 ) -> Result<Incoming, Fault> {
     let raw = &client.buffer.filled()[..head];
-    let line = workspace.fields.parse_request(raw, &plan.bounds).map_err(|error| head_fault(error, &plan.bounds))?;
+    let line = workspace
+        .fields
+        .parse_request(raw, &plan.bounds)
+        .map_err(|error| head_fault(error, &plan.bounds))?;
     story.method = Method::of(line.method.of(raw));
     let malformed = |error: framing::FramingError| Fault::new(Code::RequestMalformed, error.to_string());
     let framing = framing::request(&line, &workspace.fields, raw).map_err(malformed)?;
@@ -234,7 +237,12 @@ async fn answer(
     name_request(worker, client, workspace, incoming.head);
     let ordered = order(worker, plan, client, caller, workspace, story, incoming);
     match ordered {
-        Ok(Order::Forward { lane, admitted, person, mut terms }) => {
+        Ok(Order::Forward {
+            lane,
+            admitted,
+            person,
+            mut terms,
+        }) => {
             let after = forward::forward(worker, world, client, workspace, story, &lane, person, &mut terms).await;
             drop(admitted);
             after
@@ -242,7 +250,10 @@ async fn answer(
         Ok(Order::Health) => {
             let up = world.lenders.iter().all(|lender| lender.is_up());
             story.status = if up { 200 } else { 503 };
-            finish(worker, client, incoming, story, |out, manner| reply::write_health(out, up, manner)).await
+            finish(worker, client, incoming, story, |out, manner| {
+                reply::write_health(out, up, manner)
+            })
+            .await
         }
         Ok(Order::Forbid(reason)) => {
             story.status = 403;
@@ -267,7 +278,12 @@ async fn answer(
 
 /// What is to be done with a request.
 enum Order {
-    Forward { lane: Arc<Lane>, admitted: Admitted, person: u64, terms: Forwarded },
+    Forward {
+        lane: Arc<Lane>,
+        admitted: Admitted,
+        person: Option<u64>,
+        terms: Forwarded,
+    },
     Health,
     /// The gateway lets nobody know why.
     Forbid(String),
@@ -298,7 +314,13 @@ fn order(
     story: &mut Story,
     incoming: &Incoming,
 ) -> Result<Order, Fault> {
-    let Workspace { fields, head: out, path: scratch, request_id, trace_parent } = workspace;
+    let Workspace {
+        fields,
+        head: out,
+        path: scratch,
+        request_id,
+        trace_parent,
+    } = workspace;
     let raw = &client.buffer.filled()[..incoming.head];
     let method = std::str::from_utf8(incoming.line.method.of(raw)).unwrap_or_default();
     let (path, query) = headers::path_and_query(&incoming.line, raw);
@@ -315,11 +337,14 @@ fn order(
     };
     let Some((lane, captures)) = plan.find(doors, method, path) else {
         return match plan.unmatched {
-            Unmatched::Forbidden => Ok(Order::Forbid("no rule that admits this certificate allows the request".to_owned())),
+            Unmatched::Forbidden => Ok(Order::Forbid(
+                "no rule that admits this certificate allows the request".to_owned(),
+            )),
             Unmatched::Misdirected if path == "/health/ping" && matches!(method, "GET" | "HEAD") => Ok(Order::Health),
-            Unmatched::Misdirected => {
-                Err(Fault::new(Code::RouteUnknown, "no configured route matches the method and path; see [[route]]"))
-            }
+            Unmatched::Misdirected => Err(Fault::new(
+                Code::RouteUnknown,
+                "no configured route matches the method and path; see [[route]]",
+            )),
         };
     };
     story.lane = Some(lane.clone());
@@ -329,10 +354,13 @@ fn order(
         return Err(exchange::body_too_large(lane.body_limit));
     }
     let Some(admitted) = lane.in_flight.admit(lane.in_flight_limit) else {
-        let sentence = format!("{} requests of route {} are under way, its limit", lane.in_flight_limit, lane.name);
+        let sentence = format!(
+            "{} requests of route {} are under way, its limit",
+            lane.in_flight_limit, lane.name
+        );
         return Err(Fault::new(Code::Overloaded, sentence).retry_after(1));
     };
-    let person = plan::person(lane, &captures, worker.seed).unwrap_or_else(|| worker.random());
+    let person = plan::person(lane, &captures, worker.seed);
     let target = &plan.targets[lane.target];
 
     out.clear();
@@ -342,7 +370,9 @@ fn order(
     match &lane.path {
         // Plans are only made of legs whose parameters the route captures.
         Some(template) => {
-            template.expand(out, &captures).map_err(|error| Fault::new(Code::RouteUnknown, error.to_string()))?;
+            template
+                .expand(out, &captures)
+                .map_err(|error| Fault::new(Code::RouteUnknown, error.to_string()))?;
         }
         None => out.extend_from_slice(path.as_bytes()),
     }
@@ -365,7 +395,11 @@ fn order(
     }
     let idempotent = lane.idempotent.unwrap_or_else(|| attempt::idempotent(method));
     let terms = Forwarded {
-        length: if whole.is_some() { Length::Empty } else { incoming.framing.length },
+        length: if whole.is_some() {
+            Length::Empty
+        } else {
+            incoming.framing.length
+        },
         body_limit: lane.body_limit,
         to_head: method == "HEAD",
         version: incoming.line.version,
@@ -376,7 +410,12 @@ fn order(
     };
     let lane = lane.clone();
     client.buffer.consume(incoming.head + whole.unwrap_or(0));
-    Ok(Order::Forward { lane, admitted, person, terms })
+    Ok(Order::Forward {
+        lane,
+        admitted,
+        person,
+        terms,
+    })
 }
 
 /// The bytes of content if all of it came with the head: then head and content leave together, and can leave again.
@@ -391,11 +430,18 @@ fn content_at_hand(length: Length, at_hand: &[u8]) -> Option<usize> {
 /// Settles under which ids the request goes: its own where they are usable, else new ones.
 fn name_request(worker: &Worker, client: &Client, workspace: &mut Workspace, head: usize) {
     let raw = &client.buffer.filled()[..head];
-    let Workspace { fields, request_id, trace_parent, .. } = workspace;
+    let Workspace {
+        fields,
+        request_id,
+        trace_parent,
+        ..
+    } = workspace;
     for field in fields.iter() {
         let value = field.value.of(raw);
         match field.name {
-            Name::XRequestId if request_id.is_empty() && headers::is_request_id(value) => request_id.extend_from_slice(value),
+            Name::XRequestId if request_id.is_empty() && headers::is_request_id(value) => {
+                request_id.extend_from_slice(value)
+            }
             Name::TraceParent if trace_parent.is_empty() && headers::is_trace_parent(value) => {
                 trace_parent.extend_from_slice(value);
             }
@@ -436,7 +482,14 @@ async fn finish(
     let unread = skip_content(client, incoming.framing.length);
     let keep_alive = !unread && incoming.framing.keep_alive && worker.draining().is_none();
     let to_head = story.method.as_str() == "HEAD";
-    write(&mut client.out, Manner { version: incoming.line.version, keep_alive, to_head });
+    write(
+        &mut client.out,
+        Manner {
+            version: incoming.line.version,
+            keep_alive,
+            to_head,
+        },
+    );
     match (client.send(REPLY_PATIENCE).await, keep_alive) {
         (false, _) => After::Close,
         (true, true) => After::Next,
@@ -465,16 +518,28 @@ fn skip_content(client: &mut Client, length: Length) -> bool {
 /// Refuses what could not be understood: where the next request begins is then unknown, so the connection ends.
 async fn refuse_unread(client: &mut Client, story: &mut Story, workspace: &Workspace, fault: Fault) -> After {
     let to_head = story.method.as_str() == "HEAD";
-    let manner = Manner { version: Version::Http11, keep_alive: false, to_head };
+    let manner = Manner {
+        version: Version::Http11,
+        keep_alive: false,
+        to_head,
+    };
     reply::write_fault(&mut client.out, &fault, &workspace.request_id, manner);
     story.status = reply::status(&fault);
     story.fault = Some(fault);
-    if client.send(REPLY_PATIENCE).await { After::Linger } else { After::Close }
+    if client.send(REPLY_PATIENCE).await {
+        After::Linger
+    } else {
+        After::Close
+    }
 }
 
 /// One access line and one sample.
 fn record(worker: &Worker, story: &Story, workspace: &Workspace) {
-    let detail = story.fault.as_ref().map(|fault| fault.detail.as_ref()).or(story.refused.as_deref());
+    let detail = story
+        .fault
+        .as_ref()
+        .map(|fault| fault.detail.as_ref())
+        .or(story.refused.as_deref());
     worker.scribe.borrow_mut().close(Record {
         meter: story.lane.as_ref().map(|lane| lane.meter.as_ref()),
         method: story.method.as_str(),

@@ -81,7 +81,11 @@ impl InFlight {
     pub fn admit(self: &Arc<Self>, limit: usize) -> Option<Admitted> {
         let admitted = Admitted(self.clone());
         // Counted first and looked at afterwards: two workers can at worst both be refused, never both be let in.
-        if self.0.fetch_add(1, Ordering::Relaxed) < limit { Some(admitted) } else { None }
+        if self.0.fetch_add(1, Ordering::Relaxed) < limit {
+            Some(admitted)
+        } else {
+            None
+        }
     }
 }
 
@@ -107,10 +111,15 @@ impl Plan {
     /// The lane of a request, among the doors that the peer may take.
     #[must_use]
     pub fn find<'a>(&'a self, doors: Doors, method: &str, path: &'a str) -> Option<(&'a Arc<Lane>, Captures<'a>)> {
-        self.doors.iter().enumerate().take(Doors::MAX).filter(|(index, _)| doors.0 >> index & 1 == 1).find_map(|(_, door)| {
-            let Match { route, captures } = door.table.find(method, path)?;
-            Some((&self.lanes[door.lanes[route]], captures))
-        })
+        self.doors
+            .iter()
+            .enumerate()
+            .take(Doors::MAX)
+            .filter(|(index, _)| doors.0 >> index & 1 == 1)
+            .find_map(|(_, door)| {
+                let Match { route, captures } = door.table.find(method, path)?;
+                Some((&self.lanes[door.lanes[route]], captures))
+            })
     }
 }
 

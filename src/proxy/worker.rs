@@ -74,7 +74,10 @@ impl Worker {
         let worker = Self {
             scribe: RefCell::new(scribe),
             spares: Spares::default(),
-            world: RefCell::new(Rc::new(World { plan: plan.clone(), lenders: Vec::new() })),
+            world: RefCell::new(Rc::new(World {
+                plan: plan.clone(),
+                lenders: Vec::new(),
+            })),
             workspaces: RefCell::default(),
             random: Cell::new(seed | 1),
             seed,
@@ -97,9 +100,11 @@ impl Worker {
     /// that are no longer in use are closed, idle ones now and busy ones after their reply.
     pub fn adopt(&self, plan: Arc<Plan>) {
         let old = self.world();
-        let now = clock::monotonic();
         let lenders = plan.targets.iter().map(|target| {
-            let known = old.lenders.iter().find(|lender| lender.target.borrow().name == target.name);
+            let known = old
+                .lenders
+                .iter()
+                .find(|lender| lender.target.borrow().name == target.name);
             let lender = match known {
                 Some(lender) if lender.target.borrow().same_place(target) => {
                     *lender.target.borrow_mut() = target.clone();
@@ -109,7 +114,7 @@ impl Worker {
                     target: RefCell::new(target.clone()),
                     pool: RefCell::default(),
                     breaker: RefCell::new(Breaker::new(target.breaker.clone(), self.random())),
-                    budget: RefCell::new(RetryBudget::new(now)),
+                    budget: RefCell::new(RetryBudget::default()),
                 }),
             };
             let generation = match &target.standing {
@@ -120,7 +125,11 @@ impl Worker {
             lender
         });
         let lenders: Vec<_> = lenders.collect();
-        for gone in old.lenders.iter().filter(|lender| !lenders.iter().any(|kept| Rc::ptr_eq(kept, lender))) {
+        for gone in old
+            .lenders
+            .iter()
+            .filter(|lender| !lenders.iter().any(|kept| Rc::ptr_eq(kept, lender)))
+        {
             gone.pool.borrow_mut().promote(0);
         }
         *self.world.borrow_mut() = Rc::new(World { plan, lenders });
@@ -210,7 +219,9 @@ impl Lender {
     /// Takes a connection back that may carry another request.
     pub fn put(&self, connection: Connection, spares: &Spares) {
         let target = self.target.borrow().clone();
-        self.pool.borrow_mut().put(connection, &target.pool, spares, Instant::now());
+        self.pool
+            .borrow_mut()
+            .put(connection, &target.pool, spares, Instant::now());
     }
 
     /// As far as is known without asking, the upstream can be used.
@@ -232,6 +243,6 @@ impl Lender {
             pool.clear();
         }
         pool.sweep(&target.pool, spares, Instant::now());
-        target.meter.circuit(self.breaker.borrow().state().as_metric());
+        target.meter.circuit(self.breaker.borrow().state().as_str());
     }
 }

@@ -1,2 +1,5 @@
 //! shim
-pub mod access; pub mod exchange; pub mod metrics;
+pub mod access;
+pub mod exchange;
+pub mod metrics;
+pub mod log;

@@ -54,7 +54,12 @@ impl Buffer {
     /// A buffer without memory.
     #[must_use]
     pub fn new(size: Size) -> Self {
-        Self { size, memory: Vec::new(), start: 0, end: 0 }
+        Self {
+            size,
+            memory: Vec::new(),
+            start: 0,
+            end: 0,
+        }
     }
 
     /// Borrows memory, unless it has some.

@@ -47,7 +47,11 @@ impl DialError {
     /// It did not come to dialling, or not to a handshake.
     #[must_use]
     pub fn before_dialling(fault: Fault) -> Self {
-        Self { fault, handshake: None, refused: false }
+        Self {
+            fault,
+            handshake: None,
+            refused: false,
+        }
     }
 }
 
@@ -66,9 +70,14 @@ pub struct Secured {
 ///
 /// # Errors
 /// [`DialError`] with the step that failed. Nothing of a request has been sent in any of them.
-pub async fn dial(endpoint: &Endpoint, connector: Option<&TlsConnector>) -> Result<(Stream, Option<Secured>), DialError> {
+pub async fn dial(
+    endpoint: &Endpoint,
+    connector: Option<&TlsConnector>,
+) -> Result<(Stream, Option<Secured>), DialError> {
     let tcp = connect(endpoint).await?;
-    let Some(connector) = connector else { return Ok((Stream::Tcp(tcp), None)) };
+    let Some(connector) = connector else {
+        return Ok((Stream::Tcp(tcp), None));
+    };
     let deadline = Instant::now() + endpoint.handshake;
     match timeout_at(deadline, connector.connect(endpoint.server_name.clone(), tcp)).await {
         Ok(Ok(stream)) => {
@@ -82,7 +91,11 @@ pub async fn dial(endpoint: &Endpoint, connector: Option<&TlsConnector>) -> Resu
         }
         Ok(Err(error)) => {
             let (failure, fault) = tls::judge(&error, "during the TLS handshake", endpoint);
-            Err(DialError { fault, handshake: Some(failure), refused: false })
+            Err(DialError {
+                fault,
+                handshake: Some(failure),
+                refused: false,
+            })
         }
         Err(_) => {
             let sentence = format!(
@@ -91,15 +104,18 @@ pub async fn dial(endpoint: &Endpoint, connector: Option<&TlsConnector>) -> Resu
                 endpoint.handshake
             );
             let fault = Fault::new(Code::UpstreamTimeout, sentence);
-            Err(DialError { fault, handshake: Some(tls::Failure::Timeout), refused: false })
+            Err(DialError {
+                fault,
+                handshake: Some(tls::Failure::Timeout),
+                refused: false,
+            })
         }
     }
 }
 
 async fn connect(endpoint: &Endpoint) -> Result<TcpStream, DialError> {
     let deadline = Instant::now() + endpoint.connect;
-    let unreachable =
-        |sentence: String| DialError::before_dialling(Fault::new(Code::UpstreamUnreachable, sentence));
+    let unreachable = |sentence: String| DialError::before_dialling(Fault::new(Code::UpstreamUnreachable, sentence));
     let late = |step: &str| {
         unreachable(format!(
             "{step} {endpoint} took longer than {:?}; check the network policy and that the host is up",
@@ -108,7 +124,12 @@ async fn connect(endpoint: &Endpoint) -> Result<TcpStream, DialError> {
     };
     let addresses: Vec<SocketAddr> = match endpoint.host.parse::<IpAddr>() {
         Ok(ip) => vec![SocketAddr::new(ip, endpoint.port)],
-        Err(_) => match timeout_at(deadline, tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))).await {
+        Err(_) => match timeout_at(
+            deadline,
+            tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)),
+        )
+        .await
+        {
             Ok(Ok(found)) => found.collect(),
             Ok(Err(error)) => {
                 return Err(unreachable(format!(
@@ -138,5 +159,8 @@ async fn connect(endpoint: &Endpoint) -> Result<TcpStream, DialError> {
     }
     let refused = last.kind() == io::ErrorKind::ConnectionRefused;
     let sentence = format!("connecting to {endpoint} failed ({last}); check that it is up and that the port is right");
-    Err(DialError { refused, ..unreachable(sentence) })
+    Err(DialError {
+        refused,
+        ..unreachable(sentence)
+    })
 }

@@ -46,10 +46,13 @@ pub fn bind(address: &Address, workers: usize) -> io::Result<Vec<Bound>> {
         }
         Address::Unix(path) => {
             let first = unix(path)?;
-            (1..workers).map(|_| first.try_clone()).collect::<io::Result<Vec<_>>>().map(|mut more| {
-                more.push(first);
-                more.into_iter().map(Bound::Unix).collect()
-            })
+            (1..workers)
+                .map(|_| first.try_clone())
+                .collect::<io::Result<Vec<_>>>()
+                .map(|mut more| {
+                    more.push(first);
+                    more.into_iter().map(Bound::Unix).collect()
+                })
         }
     }
 }
@@ -86,7 +89,11 @@ impl Bound {
     pub fn address(&self) -> String {
         match self {
             Self::Tcp(tcp) => tcp.local_addr().map_or_else(|_| "?".to_owned(), |a| a.to_string()),
-            Self::Unix(unix) => match unix.local_addr().ok().and_then(|a| a.as_pathname().map(Path::to_path_buf)) {
+            Self::Unix(unix) => match unix
+                .local_addr()
+                .ok()
+                .and_then(|a| a.as_pathname().map(Path::to_path_buf))
+            {
                 Some(path) => format!("unix:{}", path.display()),
                 None => "unix:?".to_owned(),
             },

@@ -11,8 +11,8 @@ use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, Error, InvalidMessage, ProtocolVersion, RootCertStore, ServerConfig,
-    SupportedProtocolVersion,
+    AlertDescription, CertificateError, ClientConfig, Error, InvalidMessage, ProtocolVersion, RootCertStore,
+    ServerConfig, SupportedProtocolVersion,
 };
 use rustls_pki_types::CertificateDer;
 
@@ -27,7 +27,9 @@ const SERVER_SESSIONS: usize = 1024;
 /// The only crypto provider in the program; always passed explicitly.
 pub fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider())).clone()
+    PROVIDER
+        .get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .clone()
 }
 
 /// A configuration that could not be made.
@@ -44,9 +46,10 @@ pub enum TlsError {
 fn roots(anchors: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     for (index, anchor) in anchors.iter().enumerate() {
-        store
-            .add(anchor.clone())
-            .map_err(|e| TlsError::Anchor { position: index + 1, reason: e.to_string() })?;
+        store.add(anchor.clone()).map_err(|e| TlsError::Anchor {
+            position: index + 1,
+            reason: e.to_string(),
+        })?;
     }
     Ok(store)
 }
@@ -180,7 +183,10 @@ pub fn judge(error: &io::Error, when: &str, peer: &dyn fmt::Display) -> (Failure
         Error::PeerIncompatible(_) => (Failure::Protocol, Code::UpstreamTls),
         _ => (Failure::Other, Code::UpstreamTls),
     };
-    (failure, Fault::new(code, format!("{peer} {when}: {tls}; {}", advice(failure))))
+    (
+        failure,
+        Fault::new(code, format!("{peer} {when}: {tls}; {}", advice(failure))),
+    )
 }
 
 fn of_alert(alert: AlertDescription) -> (Failure, Code) {
@@ -218,8 +224,12 @@ fn advice(failure: Failure) -> &'static str {
         Failure::OurCertificate => {
             "it refuses our client certificate: check that its CA and its allow-list know the certificate in use"
         }
-        Failure::OurCertificateExpired => "it says that our client certificate has expired: rotate it, or compare the clocks",
-        Failure::UnknownIssuer => "the server's certificate does not lead to the configured trust bundle: check `trust`",
+        Failure::OurCertificateExpired => {
+            "it says that our client certificate has expired: rotate it, or compare the clocks"
+        }
+        Failure::UnknownIssuer => {
+            "the server's certificate does not lead to the configured trust bundle: check `trust`"
+        }
         Failure::Name => "the server's certificate is for another name: check `url` and `server_name`",
         Failure::Dates => "the server's certificate is not valid now: tell its operators, and compare the clocks",
         Failure::ServerCertificate => "the server's certificate is not acceptable",
@@ -234,23 +244,49 @@ mod tests {
     use super::*;
 
     fn judged(error: Error) -> (Failure, Code) {
-        let (failure, fault) = judge(&io::Error::new(io::ErrorKind::InvalidData, error), "during the handshake", &"ndh:8443");
+        let (failure, fault) = judge(
+            &io::Error::new(io::ErrorKind::InvalidData, error),
+            "during the handshake",
+            &"ndh:8443",
+        );
         (failure, fault.code)
     }
 
     #[test]
     fn a_refusal_of_our_certificate_is_told_from_a_fault_of_the_server() {
-        assert_eq!(judged(Error::AlertReceived(AlertDescription::UnknownCA)), (Failure::OurCertificate, Code::IdentityRejected));
-        assert_eq!(judged(Error::AlertReceived(AlertDescription::CertificateRequired)).1, Code::IdentityRejected);
-        assert_eq!(judged(Error::AlertReceived(AlertDescription::CertificateExpired)).1, Code::IdentityExpired);
-        assert_eq!(judged(Error::InvalidCertificate(CertificateError::UnknownIssuer)), (Failure::UnknownIssuer, Code::UpstreamTls));
-        assert_eq!(judged(Error::InvalidCertificate(CertificateError::Expired)).0, Failure::Dates);
-        assert_eq!(judged(Error::InvalidMessage(InvalidMessage::InvalidContentType)).0, Failure::NotTls);
+        assert_eq!(
+            judged(Error::AlertReceived(AlertDescription::UnknownCA)),
+            (Failure::OurCertificate, Code::IdentityRejected)
+        );
+        assert_eq!(
+            judged(Error::AlertReceived(AlertDescription::CertificateRequired)).1,
+            Code::IdentityRejected
+        );
+        assert_eq!(
+            judged(Error::AlertReceived(AlertDescription::CertificateExpired)).1,
+            Code::IdentityExpired
+        );
+        assert_eq!(
+            judged(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
+            (Failure::UnknownIssuer, Code::UpstreamTls)
+        );
+        assert_eq!(
+            judged(Error::InvalidCertificate(CertificateError::Expired)).0,
+            Failure::Dates
+        );
+        assert_eq!(
+            judged(Error::InvalidMessage(InvalidMessage::InvalidContentType)).0,
+            Failure::NotTls
+        );
     }
 
     #[test]
     fn a_closed_connection_is_not_a_verdict_on_a_certificate() {
-        let (failure, fault) = judge(&io::ErrorKind::UnexpectedEof.into(), "during the handshake", &"ndh:8443");
+        let (failure, fault) = judge(
+            &io::ErrorKind::UnexpectedEof.into(),
+            "during the handshake",
+            &"ndh:8443",
+        );
         assert_eq!((failure, fault.code), (Failure::Closed, Code::UpstreamReset));
     }
 }

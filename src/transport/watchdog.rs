@@ -20,7 +20,10 @@ impl Watchdog {
     /// A timer that is first set to `deadline`.
     #[must_use]
     pub fn new(deadline: Instant) -> Self {
-        Self { sleep: Box::pin(sleep_until(deadline)), set_to: deadline }
+        Self {
+            sleep: Box::pin(sleep_until(deadline)),
+            set_to: deadline,
+        }
     }
 
     /// Ready once `deadline` has passed. A call with a later deadline than the one before costs no timer operation.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use delius_sidecar::cert::issue::{Authority, Spec};
+use delius_sidecar::cert::issue::{Authority, Purposes, Spec, Validity};
 use delius_sidecar::cli::check::{self, CheckArgs, ConfigArgs, Output, Verdict};
 use delius_sidecar::config::settings::{Address, Authorization, Scheme, Settings, Trust};
 use delius_sidecar::config::{self, Loaded, Problems, Source, Style};
@@ -97,7 +97,10 @@ fn a_small_file_is_enough_and_the_rest_has_the_documented_defaults() {
     assert_eq!(settings.listen.limits.body_bytes, 1 << 20);
     assert!(settings.observe.is_none() && settings.control.is_none() && settings.log.access);
     let ndh = &settings.upstreams["ndh"];
-    assert_eq!((ndh.scheme, ndh.host.as_str(), ndh.port), (Scheme::Https, "ndh.example", 8443));
+    assert_eq!(
+        (ndh.scheme, ndh.host.as_str(), ndh.port),
+        (Scheme::Https, "ndh.example", 8443)
+    );
     assert_eq!(ndh.trust, Trust::Bundle("/etc/ca.crt".into()));
     assert_eq!((ndh.times.first_byte.as_secs(), ndh.times.total.as_secs()), (15, 25));
     let route = &settings.routes[0];
@@ -161,7 +164,12 @@ fn the_json_form_has_the_same_facts() {
 
 #[test]
 fn what_the_caller_cannot_wait_for_is_refused() {
-    let timeouts = |text: &str| lines(&with("[[route]]", &format!("[upstream.ndh.timeouts]\n{text}\n[[route]]")));
+    let timeouts = |text: &str| {
+        lines(&with(
+            "[[route]]",
+            &format!("[upstream.ndh.timeouts]\n{text}\n[[route]]"),
+        ))
+    };
     expect(
         &timeouts("total = \"30s\""),
         "`upstream.ndh.timeouts.total` is 30s, but the caller gives up after 30s",
@@ -171,14 +179,20 @@ fn what_the_caller_cannot_wait_for_is_refused() {
         "twice connect 2s, handshake 3s and first_byte 20s can take 27s, but total is 25s",
     );
     let patience = with("[identity", "caller_timeout = \"20s\"\n[identity");
-    expect(&lines(&patience), "c.toml:5:18: error: `upstream.ndh.timeouts.total` is 25s, but the caller gives up after 20s");
+    expect(
+        &lines(&patience),
+        "c.toml:5:18: error: `upstream.ndh.timeouts.total` is 25s, but the caller gives up after 20s",
+    );
     assert_eq!(timeouts("first_byte = \"18s\"\ntotal = \"29s\""), "");
 }
 
 #[test]
 fn the_listener_is_for_this_machine_unless_that_is_said_to_be_unsafe() {
     let open = with("127.0.0.1:8080", "0.0.0.0:8080");
-    expect(&lines(&open), "c.toml:3:11: error: `listen.address` is reachable from other machines");
+    expect(
+        &lines(&open),
+        "c.toml:3:11: error: `listen.address` is reachable from other machines",
+    );
     assert_eq!(lines(&open.replace("[listen]", "[listen]\nunsafe_listen = true")), "");
     assert_eq!(lines(&with("127.0.0.1:8080", "[::1]:0")), "");
     assert_eq!(lines(&with("127.0.0.1:8080", "unix:/run/delius/http.sock")), "");
@@ -188,7 +202,10 @@ fn the_listener_is_for_this_machine_unless_that_is_said_to_be_unsafe() {
 
 #[test]
 fn an_upstream_is_protected_or_said_to_be_unsafe() {
-    expect(&lines(&with("trust = \"/etc/ca.crt\"\n", "")), "c.toml:9:1: error: `upstream.ndh.trust` is missing");
+    expect(
+        &lines(&with("trust = \"/etc/ca.crt\"\n", "")),
+        "c.toml:9:1: error: `upstream.ndh.trust` is missing",
+    );
     let plain = with("https://", "http://");
     expect(&lines(&plain), "`upstream.ndh.url` is plain HTTP to another machine");
     expect(
@@ -201,7 +218,7 @@ fn an_upstream_is_protected_or_said_to_be_unsafe() {
         &lines(&with("identity = \"am\"\n", "")),
         "warning: `upstream.ndh.url` is reached over TLS without a client certificate",
     );
-    expect(&lines(&with("/etc/ca.crt", "system")), "");
+    assert_eq!(lines(&with("/etc/ca.crt", "system")), "");
     let system = run(&with("/etc/ca.crt", "system")).expect("usable");
     assert_eq!(system.settings.upstreams["ndh"].trust, Trust::System);
 }
@@ -211,7 +228,10 @@ fn routes_that_match_the_same_request_are_refused_with_both_places() {
     let second = "[[route]]\nname = \"again\"\nmatch = \"GET,HEAD /secure/offenders/nomsNumber/{id}/all\"\n\
                   [route.ndh]\nupstream = \"ndh\"\n";
     let text = format!("{GOOD}{second}");
-    expect(&lines(&text), "c.toml:22:9: error: the routes `offender` and `again` match the same requests");
+    expect(
+        &lines(&text),
+        "c.toml:22:9: error: the routes `offender` and `again` match the same requests",
+    );
     let shown = run(&text).expect_err("refused").annotated(Style::Plain);
     expect(&shown, "`offender`");
     expect(&shown, "match = \"GET /secure/offenders/nomsNumber/{nomsNumber}/all\"");
@@ -220,21 +240,50 @@ fn routes_that_match_the_same_request_are_refused_with_both_places() {
 
 #[test]
 fn a_leg_can_only_ask_for_what_the_match_captures() {
-    let leg = |path: &str| lines(&with("upstream = \"ndh\"", &format!("upstream = \"ndh\"\npath = \"{path}\"")));
+    let leg = |path: &str| {
+        lines(&with(
+            "upstream = \"ndh\"",
+            &format!("upstream = \"ndh\"\npath = \"{path}\""),
+        ))
+    };
     assert_eq!(leg("/api/offenders/nomsNumber/{nomsNumber}/all"), "");
-    expect(&leg("/api/offenders/crn/{crn}"), "`route.offender.ndh.path` needs the parameter {crn}");
+    expect(
+        &leg("/api/offenders/crn/{crn}"),
+        "`route.offender.ndh.path` needs the parameter {crn}",
+    );
     expect(&leg("api"), "does not start with a slash");
 }
 
 #[test]
 fn what_cannot_work_is_refused_in_words() {
-    expect(&lines(""), "c.toml:1:1: error: there is no [[route]], so no request would pass");
-    expect(&lines(&with("[route.ndh]\nupstream = \"ndh\"\n", "")), "`route.offender` has no leg");
-    expect(&lines(&with("upstream = \"ndh\"", "upstream = \"nhd\"")), "did you mean \"ndh\"?");
-    expect(&lines(&with("[identity.am]\n", "[identity.am]\nstaged = \"/etc\"\n")), "is the directory of `certificate` itself");
-    expect(&lines(&format!("{GOOD}[drain]\nquiet = \"25s\"\n")), "`drain.quiet` (25s) is not shorter than the deadline");
-    expect(&lines(&format!("{GOOD}[listen.limits]\nbody = \"0B\"\n")), "0B is out of bounds");
-    expect(&lines(&format!("{GOOD}[listen.limits]\nhead = \"1KiB\"\n")), "leaves 1024 bytes for the whole head");
+    expect(
+        &lines(""),
+        "c.toml:1:1: error: there is no [[route]], so no request would pass",
+    );
+    expect(
+        &lines(&with("[route.ndh]\nupstream = \"ndh\"\n", "")),
+        "`route.offender` has no leg",
+    );
+    expect(
+        &lines(&with("upstream = \"ndh\"", "upstream = \"nhd\"")),
+        "did you mean \"ndh\"?",
+    );
+    expect(
+        &lines(&with("[identity.am]\n", "[identity.am]\nstaged = \"/etc\"\n")),
+        "is the directory of `certificate` itself",
+    );
+    expect(
+        &lines(&format!("{GOOD}[drain]\nquiet = \"25s\"\n")),
+        "`drain.quiet` (25s) is not shorter than the deadline",
+    );
+    expect(
+        &lines(&format!("{GOOD}[listen.limits]\nbody = \"0B\"\n")),
+        "0B is out of bounds",
+    );
+    expect(
+        &lines(&format!("{GOOD}[listen.limits]\nhead = \"1KiB\"\n")),
+        "leaves 1024 bytes for the whole head",
+    );
     expect(&lines(&format!("{GOOD}[control]\n")), "`control.socket` is missing");
     expect(&lines(&format!("{GOOD}[observe]\n")), "`observe.address` is missing");
     let ping = with("GET /secure/offenders/nomsNumber/{nomsNumber}/all", "GET /health/ping").replace("person", "#");
@@ -248,7 +297,10 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
         ("[route.gate]\nmin_samples = 500\n", "`route.offender.gate`"),
         ("[token.hmpps-auth]\nurl = \"https://sign-in.example\"\n", "`token`"),
     ] {
-        expect(&lines(&format!("{GOOD}{extra}")), &format!("error: {key} is not supported by this version"));
+        expect(
+            &lines(&format!("{GOOD}{extra}")),
+            &format!("error: {key} is not supported by this version"),
+        );
     }
     let token = with("identity = \"am\"", "identity = \"am\"\ntoken = \"hmpps-auth\"");
     expect(&lines(&token), "`upstream.ndh.token` is not supported by this version");
@@ -257,12 +309,19 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
 
 #[test]
 fn trial_staging_and_control_are_read() {
-    let text = with("identity = \"am\"", "identity = \"am\"\ntrial = \"GET /health\"")
-        .replace("[identity.am]", "[identity.am]\nstaged = \"/etc/next\"\npromotion = \"manual\"");
-    let settings = run(&format!("{text}[control]\nsocket = \"/run/c.sock\"\n")).expect("usable").settings;
+    let text = with("identity = \"am\"", "identity = \"am\"\ntrial = \"GET /health\"").replace(
+        "[identity.am]",
+        "[identity.am]\nstaged = \"/etc/next\"\npromotion = \"manual\"",
+    );
+    let settings = run(&format!("{text}[control]\nsocket = \"/run/c.sock\"\n"))
+        .expect("usable")
+        .settings;
     let trial = settings.upstreams["ndh"].trial.as_ref().expect("a trial");
     assert_eq!((trial.method.as_str(), trial.path.as_str()), ("GET", "/health"));
-    assert_eq!(settings.identities["am"].staged.as_deref(), Some(Path::new("/etc/next")));
+    assert_eq!(
+        settings.identities["am"].staged.as_deref(),
+        Some(Path::new("/etc/next"))
+    );
     assert_eq!(settings.control.expect("a control").socket, Path::new("/run/c.sock"));
 }
 
@@ -276,19 +335,38 @@ fn an_overlay_changes_what_it_names_and_problems_stand_in_the_layer_at_fault() {
     assert_eq!((ndh.host.as_str(), ndh.times.total.as_secs()), ("other.example", 29));
     assert_eq!(ndh.identity.as_deref(), Some("am"));
     assert_eq!((settings.routes.len(), settings.routes[0].in_flight), (1, Some(3)));
-    let problems = config::load_run(&layers(&overlay.replace("29s", "31s")), &[]).expect_err("refused").lines();
+    let problems = config::load_run(&layers(&overlay.replace("29s", "31s")), &[])
+        .expect_err("refused")
+        .lines();
     expect(&problems, "o.toml:5:9: error: `upstream.ndh.timeouts.total` is 31s");
 }
 
 #[test]
 fn a_variable_is_the_last_word_and_is_named_where_it_is_wrong() {
-    let variables = |value: &str| [("DELIUS_SIDECAR__UPSTREAM__NDH__TIMEOUTS__TOTAL".to_owned(), value.to_owned())];
+    let variables = |value: &str| {
+        [(
+            "DELIUS_SIDECAR__UPSTREAM__NDH__TIMEOUTS__TOTAL".to_owned(),
+            value.to_owned(),
+        )]
+    };
     let load = |value: &str| config::load_run(&[source("c.toml", GOOD)], &variables(value));
-    assert_eq!(load("28s").expect("usable").settings.upstreams["ndh"].times.total.as_secs(), 28);
+    assert_eq!(
+        load("28s").expect("usable").settings.upstreams["ndh"]
+            .times
+            .total
+            .as_secs(),
+        28
+    );
     let expected = "DELIUS_SIDECAR__UPSTREAM__NDH__TIMEOUTS__TOTAL: error: `upstream.ndh.timeouts.total` is 31s";
     expect(&load("31s").expect_err("refused").lines(), expected);
-    expect(&load("31s").expect_err("refused").annotated(Style::Plain), "error: DELIUS_SIDECAR__UPSTREAM__NDH__TIMEOUTS__TOTAL");
-    expect(&load("31").expect_err("refused").lines(), "the duration \"31\" has no unit");
+    expect(
+        &load("31s").expect_err("refused").annotated(Style::Plain),
+        "error: DELIUS_SIDECAR__UPSTREAM__NDH__TIMEOUTS__TOTAL",
+    );
+    expect(
+        &load("31").expect_err("refused").lines(),
+        "the duration \"31\" has no unit",
+    );
 }
 
 #[test]
@@ -296,7 +374,11 @@ fn a_secret_in_the_wrong_place_is_not_shown() {
     let text = with("identity = \"am\"", "identity = \"am\"\nclient_secret = \"hunter2\"")
         .replace("https://ndh", "https://user:hunter2@ndh");
     let problems = run(&text).expect_err("refused");
-    for shown in [problems.lines(), problems.annotated(Style::Plain), problems.json().to_string()] {
+    for shown in [
+        problems.lines(),
+        problems.annotated(Style::Plain),
+        problems.json().to_string(),
+    ] {
         assert!(!shown.contains("hunter2"), "{shown}");
     }
     assert!(problems.iter().count() >= 2);
@@ -307,7 +389,14 @@ fn a_gateway_file_says_who_is_let_in_to_what() {
     let loaded = config::load_gateway(&[source("g.toml", GATEWAY)], &[]).expect("usable");
     assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
     let settings = loaded.settings;
-    assert_eq!((settings.allow.len(), settings.allow[0].peers.len(), settings.allow[0].routes.len()), (1, 3, 1));
+    assert_eq!(
+        (
+            settings.allow.len(),
+            settings.allow[0].peers.len(),
+            settings.allow[0].routes.len()
+        ),
+        (1, 3, 1)
+    );
     assert_eq!(settings.upstream.host, "delius.example");
     let peers: Vec<String> = settings.allow[0].peers.iter().map(ToString::to_string).collect();
     assert_eq!(peers, ["dns:allocation-manager", "ou:HMPPS", "ou:Offender Management"]);
@@ -315,17 +404,38 @@ fn a_gateway_file_says_who_is_let_in_to_what() {
 
 #[test]
 fn a_gateway_that_lets_everybody_or_nobody_in_is_refused() {
-    let nobody = gateway_with("dns = \"allocation-manager\"\nou = [\"HMPPS\", \"Offender Management\"]\n", "");
-    expect(&gateway_lines(&nobody), "g.toml:8:1: error: `gateway.allow.am` says nothing of who is let in");
-    expect(&gateway_lines(&gateway_with("dns = \"allocation-manager\"", "dns = []")), "`gateway.allow.am.dns` is empty");
-    expect(&gateway_lines(&gateway_with("dns = \"allocation-manager\"", "dns = \"*\"")), "g.toml:10:7: error: ");
-    expect(&gateway_lines(&gateway_with("ou = [", "cn = [")), "of which a certificate has one");
-    expect(&gateway_lines(&gateway_with("routes =", "dns2 =")), "lets nobody do anything");
+    let nobody = gateway_with(
+        "dns = \"allocation-manager\"\nou = [\"HMPPS\", \"Offender Management\"]\n",
+        "",
+    );
+    expect(
+        &gateway_lines(&nobody),
+        "g.toml:8:1: error: `gateway.allow.am` says nothing of who is let in",
+    );
+    expect(
+        &gateway_lines(&gateway_with("dns = \"allocation-manager\"", "dns = []")),
+        "`gateway.allow.am.dns` is empty",
+    );
+    expect(
+        &gateway_lines(&gateway_with("dns = \"allocation-manager\"", "dns = \"*\"")),
+        "g.toml:10:7: error: ",
+    );
+    expect(
+        &gateway_lines(&gateway_with("ou = [", "cn = [")),
+        "of which a certificate has one",
+    );
+    expect(
+        &gateway_lines(&gateway_with("routes =", "dns2 =")),
+        "lets nobody do anything",
+    );
     expect(&gateway_lines(&gateway_with("\"GET /secure", "\"get /secure")), "GET");
     expect(&gateway_lines(""), "there is no [gateway]");
     expect(&gateway_lines(GOOD), "`listen` is for the file of `run`");
     let two = format!("{GATEWAY}[upstream.other]\nurl = \"http://other.example\"\n");
-    expect(&gateway_lines(&two), "`gateway.upstream` is missing, and there are 2 upstreams");
+    expect(
+        &gateway_lines(&two),
+        "`gateway.upstream` is missing, and there are 2 upstreams",
+    );
     let chosen = two.replace("[gateway]", "[gateway]\nupstream = \"other\"");
     expect(&gateway_lines(&chosen), "warning: `upstream.delius` is not used");
 }
@@ -340,8 +450,7 @@ fn arguments(config: PathBuf, no_files: bool) -> CheckArgs {
 }
 
 fn judge(config: &Path, no_files: bool) -> Verdict {
-    // 2026-01-01: the dates of certificates are made for it
-    check::judge(&arguments(config.to_owned(), no_files), &[], 1_767_225_600)
+    check::judge(&arguments(config.to_owned(), no_files), &[], NOW)
 }
 
 #[test]
@@ -354,7 +463,10 @@ fn every_shipped_file_is_usable_without_a_warning() {
             let verdict = judge(&path, true);
             assert!(verdict.problems.is_empty(), "{}:\n{}", path.display(), verdict.problems);
             assert!(verdict.summary.is_some());
-            checked.push((path.file_stem().expect("a name").to_string_lossy().into_owned(), verdict.gateway));
+            checked.push((
+                path.file_stem().expect("a name").to_string_lossy().into_owned(),
+                verdict.gateway,
+            ));
         }
     }
     checked.sort();
@@ -366,17 +478,22 @@ fn every_shipped_file_is_usable_without_a_warning() {
 fn the_shipped_routes_are_the_ones_that_the_application_used_and_the_gateway_lets_them_in() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let read = |name: &str| check::read(Some(&directory.join(name))).expect("readable").sources;
-    let run = config::load_run(&read("production.toml"), &[]).expect("usable").settings;
-    let gateway = config::load_gateway(&read("gateway.toml"), &[]).expect("usable").settings;
+    let run = config::load_run(&read("production.toml"), &[])
+        .expect("usable")
+        .settings;
+    let gateway = config::load_gateway(&read("gateway.toml"), &[])
+        .expect("usable")
+        .settings;
     assert_eq!(run.routes.len(), 9);
     for route in &run.routes {
         assert!(route.person.is_some(), "{}", route.name);
         let repeatable = !route.template.as_str().ends_with("/prisonOffenderManager");
         assert_eq!(route.idempotent, (!repeatable).then_some(false), "{}", route.name);
         let admitted = gateway.allow[0].routes.iter().any(|(methods, template)| {
-            template == &route.template && ["GET", "PUT", "DELETE"].iter().all(|method| {
-                !route.methods.accepts(method) || methods.accepts(method)
-            })
+            template == &route.template
+                && ["GET", "PUT", "DELETE"]
+                    .iter()
+                    .all(|method| !route.methods.accepts(method) || methods.accepts(method))
         });
         assert!(admitted, "{}", route.name);
     }
@@ -398,9 +515,111 @@ fn a_file_lies_over_one_base_and_no_further() {
     let problems = check::read(Some(&itself)).expect_err("refused").lines();
     expect(&problems, "itself.toml:2:11: error: `extends` names this file itself");
     let third = write("third.toml", "extends = \"over.toml\"\n");
-    expect(&check::read(Some(&third)).expect_err("refused").lines(), "which extends base.toml in turn");
+    expect(
+        &check::read(Some(&third)).expect_err("refused").lines(),
+        "which extends base.toml in turn",
+    );
     let lost = write("lost.toml", "extends = \"nowhere.toml\"\n");
-    expect(&check::read(Some(&lost)).expect_err("refused").lines(), "lost.toml:1:11: error: `extends` names");
-    let missing = check::read(Some(&directory.path().join("missing.toml"))).expect_err("refused").lines();
-    expect(&missing, "missing.toml:1:1: error: the configuration cannot be read: there is no such file");
+    expect(
+        &check::read(Some(&lost)).expect_err("refused").lines(),
+        "lost.toml:1:11: error: `extends` names",
+    );
+    let missing = check::read(Some(&directory.path().join("missing.toml")))
+        .expect_err("refused")
+        .lines();
+    expect(
+        &missing,
+        "missing.toml:1:1: error: the configuration cannot be read: there is no such file",
+    );
+}
+
+/// 2026-01-01: the dates of certificates are made for it.
+const NOW: i64 = 1_767_225_600;
+const DAY: i64 = 86_400;
+
+/// A directory with a CA, a client certificate for it and a configuration that names them.
+fn with_certificate(dns: &str, not_after: i64) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let validity = |not_after| Validity {
+        not_before: NOW - 30 * DAY,
+        not_after,
+    };
+    let root = Authority::new_root("root", validity(NOW + 3650 * DAY)).expect("a root");
+    let spec = Spec {
+        dns: vec![dns.to_owned()],
+        ..Spec::new(dns, Purposes::Client, validity(not_after))
+    };
+    let issued = root.issue(&spec).expect("a leaf");
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("tls.crt"), &issued.chain_pem).expect("written");
+    fs::write(at("tls.key"), issued.key_pem.expose()).expect("written");
+    fs::write(at("ca.crt"), root.certificate_pem()).expect("written");
+    let text = GOOD
+        .replace("/etc/", &format!("{}/", directory.path().display()))
+        .replace("[identity.am]", "[identity.am]\nexpect_dns = \"allocation-manager\"");
+    let config = at("config.toml");
+    fs::write(&config, text).expect("written");
+    (directory, config)
+}
+
+#[test]
+fn the_files_that_a_configuration_names_are_judged_too() {
+    let (directory, config) = with_certificate("allocation-manager", NOW + 200 * DAY);
+    let verdict = judge(&config, false);
+    assert!(verdict.problems.is_empty(), "{}", verdict.problems);
+    assert_eq!(
+        verdict.summary.as_deref(),
+        Some("routes: 1, upstreams: 1, identities: 1")
+    );
+
+    let (_other, other) = with_certificate("allocation-manager", NOW + 200 * DAY);
+    fs::copy(other.with_file_name("tls.key"), directory.path().join("tls.key")).expect("copied");
+    let problems = judge(&config, false).problems.lines();
+    expect(&problems, "config.toml:8:15: error: ");
+    expect(&problems, "the private key does not belong to the certificate");
+    fs::remove_file(directory.path().join("ca.crt")).expect("removed");
+    let problems = judge(&config, false).problems.lines();
+    expect(&problems, "config.toml:12:9: error: ");
+    expect(&problems, "ca.crt cannot be read: there is no such file");
+    assert!(judge(&config, true).problems.is_empty());
+}
+
+#[test]
+fn a_certificate_that_is_expired_or_somebody_elses_is_an_error_at_its_key() {
+    let (_directory, config) = with_certificate("allocation-manager", NOW - DAY);
+    let problems = judge(&config, false).problems.lines();
+    expect(&problems, "config.toml:7:15: error: ");
+    expect(&problems, "expired");
+    let (_directory, config) = with_certificate("somebody-else", NOW + 200 * DAY);
+    let problems = judge(&config, false).problems.lines();
+    expect(&problems, "config.toml:7:15: error: ");
+    expect(&problems, "allocation-manager");
+}
+
+#[test]
+fn tables_that_only_their_parts_imply_have_a_place_too() {
+    let text = "[listen]\nlimits.bodi = \"1MiB\"\n[upstream.ndh.timeouts]\nconnect = \"1s\"\n[[route]]\nname = \"a\"\n";
+    let found = lines(text);
+    expect(
+        &found,
+        "c.toml:2:8: error: unknown key `listen.limits.bodi`; did you mean `body`?",
+    );
+    expect(&found, "c.toml:3:11: error: `upstream.ndh.url` is missing");
+    expect(&found, "c.toml:5:1: error: `route.a.match` is missing");
+}
+
+#[test]
+fn the_command_line_is_consistent_and_its_help_has_an_example() {
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        check: CheckArgs,
+    }
+    let mut command = <Line as clap::CommandFactory>::command();
+    command.clone().debug_assert();
+    expect(&command.render_long_help().to_string(), "--no-files");
+    let line =
+        <Line as clap::Parser>::try_parse_from(["check", "--config", "f.toml", "--output", "json"]).expect("parsed");
+    assert_eq!(line.check.file.config.as_deref(), Some(Path::new("f.toml")));
+    assert_eq!(line.check.output, Output::Json);
 }
