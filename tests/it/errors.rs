@@ -2,6 +2,8 @@
 //! carries the code and the route's template and never the path.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use delius_sidecar::fault::Code;
@@ -169,9 +171,13 @@ fn overloaded() {
 
 #[test]
 fn circuit_open_and_closed_again() {
-    let upstream = Hostile::tls(pki().good_server(), |index, conn| {
-        if index >= 2 {
-            hostile::echo(conn);
+    let healthy = Arc::new(AtomicBool::new(false));
+    let upstream = Hostile::tls(pki().good_server(), {
+        let healthy = Arc::clone(&healthy);
+        move |_, conn| {
+            if healthy.load(Ordering::Acquire) {
+                hostile::echo(conn);
+            }
         }
     });
     let sidecar = World::to(upstream.address())
@@ -192,6 +198,7 @@ fn circuit_open_and_closed_again() {
         dialled,
         "an open circuit leaves the upstream alone"
     );
+    healthy.store(true, Ordering::Release);
     let healed = crate::support::eventually(|| {
         Client::connect(sidecar.listen)
             .get("/t/x")

@@ -396,7 +396,7 @@ fn a_caller_that_gives_up_mid_body_leaves_no_whole_request_upstream() {
             "{framing}: the upstream connection ends"
         );
     }
-    assert_eq!(upstream.count("0\r\n\r\n"), 0, "no terminating chunk was invented");
+    assert_eq!(upstream.count("\r\n0\r\n\r\n"), 0, "no terminating chunk was invented");
     assert_eq!(
         Client::connect(sidecar.listen).get("/t/x").expect("a reply").status,
         200
@@ -444,7 +444,6 @@ fn what_no_route_matches_never_reaches_the_upstream() {
         "GET /nowhere/at/all HTTP/1.1\r\nHost: a\r\n\r\n",
         "POST /secure/offenders/nomsNumber/Z9001XA/all HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
         "get /secure/offenders/nomsNumber/Z9001XA/all HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET /secure/offenders/nomsNumber/Z9001XA/all/ HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET /Secure/offenders/nomsNumber/Z9001XA/all HTTP/1.1\r\nHost: a\r\n\r\n",
     ] {
         let mut client = Client::connect(sidecar.listen);

@@ -104,6 +104,7 @@ impl Hostile {
                             record,
                             stop,
                             unread: Vec::new(),
+                            over: false,
                         };
                         script(index, &mut conn);
                         let record = conn.record.clone();
@@ -195,6 +196,7 @@ pub(crate) struct Conn {
     record: Arc<Record>,
     stop: Arc<AtomicBool>,
     unread: Vec<u8>,
+    over: bool,
 }
 
 impl Conn {
@@ -345,6 +347,7 @@ impl Conn {
 
     /// The proper end: close_notify, then FIN.
     pub(crate) fn close(&mut self) {
+        self.over = true;
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
             while tls.wants_write() && tls.write_tls(&mut &*self.stream).is_ok() {}
@@ -354,11 +357,13 @@ impl Conn {
 
     /// FIN with no close_notify: under TLS this may be anybody cutting the line.
     pub(crate) fn cut(&mut self) {
+        self.over = true;
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     /// RST instead of FIN, as soon as the script returns.
     pub(crate) fn reset(&mut self) {
+        self.over = true;
         let _ = socket2::SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
     }
 
@@ -366,6 +371,11 @@ impl Conn {
     pub(crate) fn settle(&mut self) -> &mut Self {
         self.record.change(self.index, |seen| seen.settled = true);
         self
+    }
+
+    /// The script has ended the connection, one way or another.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
     }
 
     /// Waits until this many connections have completed their handshake.
