@@ -18,13 +18,11 @@ use crate::telemetry;
 
 /// The sidecar: plain HTTP on loopback, mutual TLS to the upstream.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Examples:\n  delius-sidecar run --config config/dev.toml\n  \
+#[command(after_help = "Examples:\n  delius-sidecar run --config config/dev.toml\n  \
                         delius-sidecar run -- bundle exec rake import:delius\n\n\
                         With a COMMAND: starts, waits until ready, runs it, drains, and ends with its exit code.\n\n\
                         Signals: SIGTERM and SIGINT drain, SIGHUP and SIGUSR1 reload.\n\
-                        Exit codes: 0 drained, 1 failed or not drained in time, 2 usage or configuration."
-)]
+                        Exit codes: 0 drained, 1 failed or not drained in time, 2 usage or configuration.")]
 pub(super) struct RunArgs {
     #[command(flatten)]
     file: ConfigArgs,
@@ -38,10 +36,8 @@ pub(super) struct RunArgs {
 
 /// The NDH side of the mutual TLS, for staging and development.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Example: delius-sidecar gateway --config config/gateway.toml\n\n\
-                        Signals and exit codes as of `run`."
-)]
+#[command(after_help = "Example: delius-sidecar gateway --config config/gateway.toml\n\n\
+                        Signals and exit codes as of `run`.")]
 pub(super) struct GatewayArgs {
     #[command(flatten)]
     file: ConfigArgs,
@@ -51,7 +47,11 @@ pub(super) struct GatewayArgs {
 }
 
 pub(super) fn run(args: RunArgs) -> ExitCode {
-    let command = if args.command.is_empty() { None } else { Some(args.command) };
+    let command = if args.command.is_empty() {
+        None
+    } else {
+        Some(args.command)
+    };
     start(args.file.config, false, args.ready_file, command)
 }
 
@@ -65,7 +65,11 @@ fn start(
     ready_file: Option<PathBuf>,
     command: Option<Vec<OsString>>,
 ) -> ExitCode {
-    let mut origin = Files { config, gateway, environment: check::environment() };
+    let mut origin = Files {
+        config,
+        gateway,
+        environment: check::environment(),
+    };
     let kind = match origin.load() {
         Ok((kind, warnings)) => {
             show(&warnings);
@@ -84,7 +88,12 @@ fn start(
         let _ = writeln!(io::stderr(), "error: {error}");
         return ExitCode::from(2);
     }
-    match app::run(Start { kind, origin: Box::new(origin), ready_file, command }) {
+    match app::run(Start {
+        kind,
+        origin: Box::new(origin),
+        ready_file,
+        command,
+    }) {
         Ok(Outcome::Drained) => ExitCode::SUCCESS,
         Ok(Outcome::Late) => ExitCode::FAILURE,
         // As a shell says it: 128 and the signal's number.
@@ -101,7 +110,11 @@ fn start(
 
 fn show(problems: &Problems) {
     if problems.iter().next().is_some() {
-        let style = if io::stderr().is_terminal() { Style::Colour } else { Style::Plain };
+        let style = if io::stderr().is_terminal() {
+            Style::Colour
+        } else {
+            Style::Plain
+        };
         let _ = writeln!(io::stderr(), "{}", problems.annotated(style));
     }
 }

@@ -1,2 +1,4 @@
 //! shim
-pub fn init(_l: &crate::config::settings::Log) -> Result<(), std::io::Error> { Ok(()) }
+pub fn init(_l: &crate::config::settings::Log) -> Result<(), std::io::Error> {
+    Ok(())
+}

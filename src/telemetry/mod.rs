@@ -1,5 +1,5 @@
 //! shim
 pub mod access;
 pub mod exchange;
-pub mod metrics;
 pub mod log;
+pub mod metrics;

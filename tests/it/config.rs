@@ -308,14 +308,20 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
 }
 
 #[test]
-fn trial_staging_and_control_are_read() {
+fn trial_staging_and_control_are_read_and_said_to_have_no_effect_yet() {
     let text = with("identity = \"am\"", "identity = \"am\"\ntrial = \"GET /health\"").replace(
         "[identity.am]",
         "[identity.am]\nstaged = \"/etc/next\"\npromotion = \"manual\"",
     );
-    let settings = run(&format!("{text}[control]\nsocket = \"/run/c.sock\"\n"))
-        .expect("usable")
-        .settings;
+    let loaded = run(&format!("{text}[control]\nsocket = \"/run/c.sock\"\n")).expect("usable");
+    let warnings = loaded.warnings.lines();
+    for key in ["staged", "promotion", "trial", "control.socket"] {
+        assert!(
+            warnings.contains(&format!("{key}` has no effect in this version")),
+            "{key}: {warnings}"
+        );
+    }
+    let settings = loaded.settings;
     let trial = settings.upstreams["ndh"].trial.as_ref().expect("a trial");
     assert_eq!((trial.method.as_str(), trial.path.as_str()), ("GET", "/health"));
     assert_eq!(
