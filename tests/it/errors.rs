@@ -420,6 +420,8 @@ fn upstream_timeout_when_the_head_trickles() {
         }
     });
     let sidecar = World::to(upstream.address())
+        .set("upstream.ndh.timeouts", "connect", "\"100ms\"")
+        .set("upstream.ndh.timeouts", "handshake", "\"300ms\"")
         .set("upstream.ndh.timeouts", "first_byte", "\"500ms\"")
         .set("upstream.ndh.timeouts", "total", "\"1500ms\"")
         .start();

@@ -5,9 +5,13 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::support::bin::Sidecar;
 use crate::support::findings::Findings;
-use crate::support::hostile::{Conn, Hostile, answer_with_echo, field, ok};
+
+use crate::support::hostile::{Conn, Hostile, Seen, answer_with_echo, field, ok};
+use crate::support::patience;
 use crate::support::peer::Tls;
 use crate::support::pki::{Ask, Key, pki};
 use crate::support::raw::{Broken, Client};
@@ -162,8 +166,8 @@ fn catalogue() -> Vec<Row> {
         // bytes after the end: the poisoner
         row("body longer than CL", says!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok and more"), Whole(200, "ok")),
         row("a second reply at once", |conn| { conn.write(format!("{}{POISON}", ok("first"))); }, Whole(200, "first")),
-        settling("a second reply right behind", |conn| { conn.write(ok("first")).write(POISON).settle(); }, Whole(200, "first")),
-        settling("a second reply a moment later", |conn| { conn.write(ok("first")); std::thread::sleep(Duration::from_millis(30)); conn.write(POISON).settle(); }, Whole(200, "first")),
+        settling("a second reply right behind", |conn| { conn.write(ok("first")).write(POISON).mark(); }, Whole(200, "first")),
+        settling("a second reply a moment later", |conn| { conn.write(ok("first")); std::thread::sleep(Duration::from_millis(30)); conn.write(POISON).mark(); }, Whole(200, "first")),
         row("a second reply after chunks", |conn| { conn.write(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n{POISON}")); }, Whole(200, "ok")),
         row("a reply after 204", |conn| { conn.write(format!("HTTP/1.1 204 No Content\r\n\r\n{POISON}")); }, Whole(204, "")),
         row("204 with a body", says!("HTTP/1.1 204 No Content\r\nContent-Length: 6\r\n\r\npoison"), Empty204),
@@ -172,7 +176,7 @@ fn catalogue() -> Vec<Row> {
         Row { name: "HEAD with a body", method: "HEAD", does: says!("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"), sees: Whole(200, ""), settles: false },
         row("close said but not done", |conn| { conn.write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"); conn.hold(); }, Whole(200, "ok")),
         row("keep-alive said, then closed", says_and_closes!("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"), Whole(200, "ok")),
-        settling("a head and no more, a moment later", |conn| { conn.write(ok("ok")); std::thread::sleep(Duration::from_millis(30)); conn.write("HTTP/1.1 2").settle(); }, Whole(200, "ok")),
+        settling("a head and no more, a moment later", |conn| { conn.write(ok("ok")); std::thread::sleep(Duration::from_millis(30)); conn.write("HTTP/1.1 2").mark(); }, Whole(200, "ok")),
         row("reset after a whole reply", |conn| { conn.write(ok("ok")); std::thread::sleep(Duration::from_millis(30)); conn.reset(); }, Whole(200, "ok")),
         // unusual, and good
         row("HTTP/1.0", says_and_closes!("HTTP/1.0 200 OK\r\n\r\nold"), Whole(200, "old")),
@@ -249,7 +253,7 @@ fn go_through(tls: Tls) {
         });
         if row.settles {
             settled += 1;
-            let there = upstream.wait(|seen| seen.iter().filter(|seen| seen.settled).count() == settled);
+            let there = upstream.wait(|seen| seen.iter().map(|seen| seen.marks).sum::<usize>() == settled);
             findings.check(there, || format!("{name}: the script did not come to its end"));
         }
         // the caller's own connection, if it goes on, and two others: each gets the answer to its own question
@@ -330,4 +334,68 @@ fn a_truncated_reply_closes_the_callers_connection() {
         line.contains("upstream_reset"),
         "the access line tells that the reply was cut: {line}"
     );
+}
+
+/// Bytes behind a reply may hide in the TLS session when the sidecar's buffer ends exactly where the reply does. The
+/// buffer's size is not known here, so every length around the likely ones is tried; and the sidecar is stopped while
+/// the upstream writes, so that it finds all of it at once.
+#[test]
+fn bytes_behind_a_reply_of_any_length_never_reach_the_next_caller() {
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let upstream = Hostile::tls(pki().good_server(), move |_, conn| {
+        if !conn.handshake() {
+            return;
+        }
+        while let Some((head, body)) = conn.request() {
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            match path.strip_prefix("/bytes/").and_then(|size| size.parse::<usize>().ok()) {
+                Some(size) => {
+                    let _ = gate.lock().map(|gate| gate.recv_timeout(patience()));
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n");
+                    conn.write(format!("{head}{}{POISON}", "x".repeat(size))).mark();
+                }
+                None => answer_with_echo(conn, &head, &body),
+            }
+        }
+    });
+    let sidecar = World::to(upstream.address()).no_breaker().start();
+    let mut findings = Findings::default();
+    let mut client = Client::connect(sidecar.listen);
+    let mut written = 0;
+    for around in [16 << 10, 32 << 10, 64 << 10, 128 << 10] {
+        // the head, 44 bytes or so, is in the buffer too
+        for size in around - 60..around + 4 {
+            client.send(format!("GET /bytes/{size} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            assert!(upstream.wait(|seen| {
+                seen.iter()
+                    .any(|seen| seen.bytes.ends_with(b"\r\n\r\n") && arrived(seen, size))
+            }));
+            sidecar.signal(Signal::STOP);
+            open.send(()).expect("the upstream waits");
+            written += 1;
+            assert!(
+                upstream.wait(|seen| seen.iter().map(|seen| seen.marks).sum::<usize>() == written),
+                "{size} written"
+            );
+            sidecar.signal(Signal::CONT);
+            let Some(reply) = findings.take(size, client.reply("GET")) else {
+                client = Client::connect(sidecar.listen);
+                continue;
+            };
+            findings.same(size, reply.body.len(), size);
+            proper_answer(
+                &mut findings,
+                &format!("{size} bytes"),
+                &mut client,
+                &format!("/t/{size}"),
+                false,
+            );
+        }
+    }
+    findings.finish();
+}
+
+fn arrived(seen: &Seen, size: usize) -> bool {
+    String::from_utf8_lossy(&seen.bytes).contains(&format!("/bytes/{size} "))
 }

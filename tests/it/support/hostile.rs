@@ -29,8 +29,10 @@ pub(crate) struct Seen {
     pub(crate) resumed: bool,
     /// The sidecar ended the connection: we read its end.
     pub(crate) ended: bool,
-    /// The script has done what it does after its reply.
-    pub(crate) settled: bool,
+    /// How often the script said that all is written.
+    pub(crate) marks: usize,
+    /// The script has sent its end of the connection.
+    pub(crate) closed: bool,
     /// The script has finished with this connection.
     pub(crate) done: bool,
 }
@@ -353,6 +355,7 @@ impl Conn {
             while tls.wants_write() && tls.write_tls(&mut &*self.stream).is_ok() {}
         }
         let _ = self.stream.shutdown(Shutdown::Write);
+        self.record.change(self.index, |seen| seen.closed = true);
     }
 
     /// FIN with no close_notify: under TLS this may be anybody cutting the line.
@@ -368,8 +371,8 @@ impl Conn {
     }
 
     /// Tells the test that all is written.
-    pub(crate) fn settle(&mut self) -> &mut Self {
-        self.record.change(self.index, |seen| seen.settled = true);
+    pub(crate) fn mark(&mut self) -> &mut Self {
+        self.record.change(self.index, |seen| seen.marks += 1);
         self
     }
 
