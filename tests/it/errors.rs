@@ -386,6 +386,14 @@ fn identity_missing() {
 }
 
 #[test]
+fn identity_missing_when_its_files_are_not_there() {
+    let upstream = hostile::echoing();
+    let sidecar = World::to(upstream.address()).identity_not_delivered().start();
+    provoke(&sidecar, Code::IdentityMissing, 503);
+    assert!(upstream.seen().is_empty(), "there is nothing to dial with");
+}
+
+#[test]
 fn upstream_timeout_when_no_reply_comes() {
     let upstream = Hostile::tls(pki().good_server(), |_, conn| {
         if conn.handshake() {

@@ -401,7 +401,7 @@ fn a_connection_that_still_owes_a_body_is_not_lent_again() {
 #[test]
 fn many_callers_at_once_each_get_their_own_answer() {
     let upstream = hostile::echoing();
-    let sidecar = World::to(upstream.address()).start();
+    let sidecar = World::to(upstream.address()).set("listen", "workers", 2).start();
     let callers: Vec<_> = (0..16_usize)
         .map(|caller| {
             let listen = sidecar.listen;
