@@ -421,6 +421,13 @@ fn decoded(path: &str) -> Vec<u8> {
     found
 }
 
+const LONG_EXTENSION: &str = concat!(
+    "2;aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    "\r\nab\r\n0\r\n\r\n"
+);
+
 /// Chunk framing that is not to the letter: a name, and what follows the head.
 const BAD_CHUNKS: &[(&str, &str)] = &[
     ("size is no number", "x\r\nab\r\n0\r\n\r\n"),
@@ -446,6 +453,7 @@ const BAD_CHUNKS: &[(&str, &str)] = &[
     ("bare LF in extension", "2;a\nb\r\nab\r\n0\r\n\r\n"),
     ("bare CR in extension", "2;a\rb\r\nab\r\n0\r\n\r\n"),
     ("NUL in extension", "2;a\0b\r\nab\r\n0\r\n\r\n"),
+    ("endless extension", LONG_EXTENSION),
     ("bare LF after last chunk", "2\r\nab\r\n0\n\r\n"),
     ("bare LF ends the trailers", "2\r\nab\r\n0\r\n\n"),
     ("bare LF in a trailer", "2\r\nab\r\n0\r\nX-T: 1\n\r\n"),

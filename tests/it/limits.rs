@@ -383,3 +383,45 @@ fn refusals_of_every_kind_leave_no_place_taken() {
     }
     still_serves(&sidecar);
 }
+
+#[test]
+fn a_caller_that_does_not_take_its_reply_is_let_go() {
+    let upstream = Hostile::tls(pki().good_server(), |_, conn| {
+        if conn.handshake() && conn.request().is_some() {
+            conn.write("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
+            for _ in 0..100 {
+                conn.write("x".repeat(1_000_000));
+            }
+            conn.hold();
+        }
+    });
+    let sidecar = World::to(upstream.address())
+        .set("upstream.ndh.timeouts", "idle", "\"500ms\"")
+        .start();
+    let mut client = Client::connect(sidecar.listen);
+    client.send("GET /t/x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(client.first_byte());
+    assert!(
+        upstream.wait(|seen| seen[0].done || seen[0].ended),
+        "the upstream connection is given up"
+    );
+    assert!(
+        matches!(client.reply("GET"), Err(Broken::Truncated(Some(200), _))),
+        "and the reply is visibly cut"
+    );
+}
+
+#[test]
+fn a_refused_expectation_leaves_no_doubt_about_what_follows() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a port");
+    let sidecar = World::to(nobody).start();
+    let mut client = Client::connect(sidecar.listen);
+    client.send("POST /t/x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 40\r\n\r\n");
+    let reply = client.reply("POST").expect("a reply");
+    assert_eq!((reply.status, reply.interim.as_slice()), (503, &[][..]), "{reply:?}");
+    // a caller may send its body now, or not: only a closed connection is read in one way
+    client.send("GET /t/not-a-request HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(client.closed());
+}
