@@ -19,7 +19,6 @@ use tokio::time::Instant;
 use super::client::Client;
 use crate::config::settings::Times;
 use crate::fault::{Code, Fault, Part};
-use crate::transport::tls;
 use crate::upstream::connection::Connection;
 use crate::wire::body::{CHUNK_TAIL, Decoder, LAST_CHUNK, Step, chunk_head};
 use crate::wire::framing::{self, Length};
@@ -374,7 +373,7 @@ impl<'a> Exchange<'a> {
         // A reply that ended before the request did leaves both connections in the middle of a message.
         let whole = self.uplink.phase == Up::Done && self.uplink.failed.is_none();
         Finished {
-            upstream_reusable: whole && self.downlink.reusable && self.upstream.buffer.is_empty(),
+            upstream_reusable: whole && self.downlink.reusable && self.upstream.is_clean(),
             keep_alive: whole && self.downlink.keep_alive,
             request_read: whole && self.client.buffer.is_empty(),
         }
@@ -633,7 +632,7 @@ impl<'a> Exchange<'a> {
         } else {
             "instead of a reply"
         };
-        Broken::Upstream(tls::judge(error, when, &self.upstream.peer).1)
+        Broken::Upstream(self.upstream.judge(error, when))
     }
 
     /// When the request could not be written, that is the cause and the missing reply its consequence; but a TLS alert
@@ -643,7 +642,7 @@ impl<'a> Exchange<'a> {
             (Broken::Upstream(fault), Some(error))
                 if fault.code == Code::UpstreamReset && !self.progress.reply_begun =>
             {
-                Broken::Upstream(tls::judge(error, "while the request was sent", &self.upstream.peer).1)
+                Broken::Upstream(self.upstream.judge(error, "while the request was sent"))
             }
             _ => broken,
         }

@@ -21,6 +21,7 @@ pub mod plan;
 mod window;
 pub mod worker;
 
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +71,15 @@ impl Caller {
         match self {
             Self::Local => b"",
             Self::Peer { header, .. } => header,
+        }
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => f.write_str("a local caller"),
+            Self::Peer { facts, .. } => write!(f, "the certificate of {} (SHA-256 {})", facts.names(), facts.fingerprint()),
         }
     }
 }
@@ -326,7 +336,7 @@ fn order(
     let (path, query) = headers::path_and_query(&incoming.line, raw);
     let doors = caller.doors(plan);
     if doors.is_none() && plan.unmatched == Unmatched::Forbidden {
-        return Ok(Order::Forbid("no rule admits this certificate".to_owned()));
+        return Ok(Order::Forbid(format!("no rule admits {caller}")));
     }
     // `*` and an authority are well-formed targets that no route can match.
     let path = if path.first() == Some(&b'/') {
