@@ -25,10 +25,10 @@ use crate::wire::framing::{self, Length};
 use crate::wire::head::{Bounds, EndFinder, Fields, Version};
 use crate::wire::headers::{ReplyRules, write_reply};
 
-/// Bounds on a reply's head; the upstream buffer has room for it.
+/// Bounds on a reply's head: a byte less than the upstream's buffer, so that one beyond them is seen as such.
 const REPLY_BOUNDS: Bounds = Bounds {
     first_line: 8 * 1024,
-    bytes: 64 * 1024,
+    bytes: 64 * 1024 - 1,
     fields: 200,
 };
 /// Interim replies (1xx) before the final one; more is a fault of the upstream.

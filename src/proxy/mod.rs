@@ -79,7 +79,12 @@ impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local => f.write_str("a local caller"),
-            Self::Peer { facts, .. } => write!(f, "the certificate of {} (SHA-256 {})", facts.names(), facts.fingerprint()),
+            Self::Peer { facts, .. } => write!(
+                f,
+                "the certificate of {} (SHA-256 {})",
+                facts.names(),
+                facts.fingerprint()
+            ),
         }
     }
 }
