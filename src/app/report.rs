@@ -65,6 +65,11 @@ impl Reporter {
 
     /// Takes in what making `plan` came to; what the plan no longer has is forgotten.
     pub(super) fn news(&self, news: &[News], plan: &Plan) {
+        let upstreams: Vec<&str> = plan.targets.iter().map(|target| target.name.as_str()).collect();
+        self.take(news, &upstreams);
+    }
+
+    fn take(&self, news: &[News], upstreams: &[&str]) {
         let mut known = lock(&self.known);
         let before: Vec<String> = known
             .upstreams
@@ -88,8 +93,8 @@ impl Reporter {
                 self.withdraw(upstream, &before);
             }
         }
-        let gone = |upstream: &String| plan.targets.iter().all(|target| target.name != *upstream);
-        let gone: Vec<String> = known.upstreams.keys().filter(|name| gone(name)).cloned().collect();
+        let gone = |name: &&String| !upstreams.contains(&name.as_str());
+        let gone: Vec<String> = known.upstreams.keys().filter(gone).cloned().collect();
         for upstream in gone {
             if let Some(before) = known.upstreams.remove(&upstream) {
                 self.withdraw(&upstream, &before);
@@ -316,4 +321,106 @@ fn routes(plan: &Plan) -> Vec<Route> {
 
 fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
     known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::identity::store::Refusal;
+
+    const CERTIFICATE: &str = "delius_sidecar_certificate_not_after_timestamp_seconds{role=\"client\",name=\"am\"";
+
+    fn reporter() -> Reporter {
+        let readiness = Readiness::new();
+        readiness.met("listening");
+        readiness.met("configuration");
+        Reporter::new(Arc::new(Metrics::new(1)), readiness)
+    }
+
+    fn refused(upstream: &str, file: &str) -> News {
+        News::Refused {
+            upstream: upstream.to_owned(),
+            identity: Some("am".to_owned()),
+            refusal: Refusal::Unreadable {
+                path: PathBuf::from(file),
+                error: io::Error::from(io::ErrorKind::NotFound),
+            },
+        }
+    }
+
+    fn loaded(upstream: &str) -> News {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let parameters = rcgen::CertificateParams::new(vec!["am.example".to_owned()]).expect("parameters");
+        let certificate = parameters.self_signed(&key).expect("a certificate");
+        News::Loaded {
+            upstream: upstream.to_owned(),
+            loaded: Box::new(build::Facts {
+                number: 1,
+                identity: Some("am".to_owned()),
+                chain: vec![Facts::read(certificate.der()).expect("readable")],
+                anchors: Vec::new(),
+                warnings: Vec::new(),
+            }),
+        }
+    }
+
+    fn shows_certificate(reporter: &Reporter) -> bool {
+        reporter.metrics.exposition().expect("text").contains(CERTIFICATE)
+    }
+
+    #[test]
+    fn readiness_waits_for_an_identity_until_it_is_loaded() {
+        let reporter = reporter();
+        reporter.take(&[refused("ndh", "/tls/tls.crt")], &["ndh"]);
+        let pending = reporter.readiness.pending();
+        assert_eq!(pending.len(), 1, "{pending:?}");
+        assert_eq!(pending[0].0, "identity:am");
+        assert!(pending[0].1.contains("/tls/tls.crt"), "{pending:?}");
+        reporter.take(&[loaded("ndh")], &["ndh"]);
+        assert!(reporter.readiness.ready() && shows_certificate(&reporter));
+    }
+
+    #[test]
+    fn an_identity_that_one_of_two_upstreams_cannot_use_keeps_it_waiting() {
+        let reporter = reporter();
+        reporter.take(&[refused("a", "/trust/a"), loaded("b")], &["a", "b"]);
+        assert!(!reporter.readiness.ready());
+        reporter.take(&[], &["b"]);
+        assert!(reporter.readiness.ready(), "the other one is no longer configured");
+        assert!(shows_certificate(&reporter), "and this one is still in use");
+    }
+
+    #[test]
+    fn what_is_no_longer_configured_is_no_longer_shown() {
+        let reporter = reporter();
+        reporter.take(&[loaded("ndh")], &["ndh"]);
+        reporter.take(&[], &[]);
+        assert!(!shows_certificate(&reporter));
+        let text = reporter.metrics.exposition().expect("text");
+        assert!(!text.contains("certificate_generation{"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_said_again_when_it_changes_or_after_a_minute() {
+        let said = |standing: &Standing| match &standing.what {
+            What::Refused { said, .. } => *said,
+            What::InUse(_) => panic!("refused"),
+        };
+        let again = |text: &str, before: &Standing| refused_now("ndh", None, text.to_owned(), Some(before));
+        let first = refused_now("ndh", None, "no file".to_owned(), None);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let same = again("no file", &first);
+        assert_eq!(said(&same), said(&first), "left unsaid");
+        let other = again("half a file", &same);
+        assert_eq!(said(&other), Instant::now(), "said, since it is another one");
+        tokio::time::advance(REMIND).await;
+        assert_eq!(
+            said(&again("half a file", &other)),
+            Instant::now(),
+            "said as a reminder"
+        );
+    }
 }
