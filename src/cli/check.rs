@@ -120,13 +120,7 @@ pub fn judge(args: &CheckArgs, environment: &[(String, String)], now: i64) -> Ve
                     gateway_files(loaded, now)
                 }
             },
-            |settings| {
-                format!(
-                    "{} rules let callers in to {}",
-                    settings.allow.len(),
-                    settings.upstream.host
-                )
-            },
+            |settings| format!("rules: {}, upstream: {}", settings.allow.len(), settings.upstream.host),
         )
     } else {
         finish(
@@ -141,7 +135,7 @@ pub fn judge(args: &CheckArgs, environment: &[(String, String)], now: i64) -> Ve
             |settings| {
                 let (routes, upstreams) = (settings.routes.len(), settings.upstreams.len());
                 format!(
-                    "{routes} routes, {upstreams} upstreams, {} identities",
+                    "routes: {routes}, upstreams: {upstreams}, identities: {}",
                     settings.identities.len()
                 )
             },
@@ -388,7 +382,7 @@ fn print(verdict: &Verdict, output: Output) -> io::Result<()> {
             if !problems.is_empty() {
                 writeln!(stderr.lock(), "{}", problems.annotated(style))?;
             }
-            let counts = format!("{errors} errors, {warnings} warnings");
+            let counts = format!("errors: {errors}, warnings: {warnings}");
             match (&verdict.summary, errors) {
                 (Some(summary), 0) => writeln!(out, "usable for `{kind}`: {summary}; {counts}"),
                 _ => writeln!(out, "not usable for `{kind}`: {counts}"),

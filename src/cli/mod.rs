@@ -1,11 +1,48 @@
-//! Commands: parse, dispatch, exit codes.
+//! Commands: parse, dispatch, exit codes. What a command prints, it prints here.
+//!
+//! Exit codes: 0 done, or drained after SIGTERM; 1 failed while running, or not drained in time; 2 usage or
+//! configuration. `run -- COMMAND` ends with the command's own code.
 
 pub mod certificate;
 pub mod check;
 pub mod demo;
+mod run;
 pub mod standin;
 
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Carries the allocation manager's requests to Delius over mutual TLS.
+#[derive(Debug, Parser)]
+#[command(name = "delius-sidecar", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::RunArgs),
+    Gateway(run::GatewayArgs),
+    Demo(demo::DemoArgs),
+    StandIn(standin::StandInArgs),
+    Check(check::CheckArgs),
+    /// A small certificate authority, for development and staging only
+    #[command(subcommand)]
+    Ca(certificate::CaCommand),
+}
+
 /// Runs the program.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+#[must_use]
+pub fn main() -> ExitCode {
+    // clap ends a process by itself on `--help` (0) and on wrong usage (2).
+    match Arguments::parse().command {
+        Command::Run(args) => run::run(args),
+        Command::Gateway(args) => run::gateway(args),
+        Command::Demo(args) => demo::demo(args),
+        Command::StandIn(args) => standin::stand_in(args),
+        Command::Check(args) => check::check(&args),
+        Command::Ca(command) => certificate::ca(command),
+    }
 }

@@ -19,6 +19,7 @@ mod layers;
 mod read;
 mod run;
 mod schema;
+mod url;
 mod validate;
 mod value;
 

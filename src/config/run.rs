@@ -61,6 +61,11 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<Settings> {
     let control = top.table("control");
     if control.exists() {
         control.require("socket", "/run/delius-sidecar/control.sock", value::path);
+        control.warning(
+            "socket",
+            validate::NOT_YET,
+            "nothing listens there yet; leave the key for later",
+        );
     }
     Some(Settings {
         listen,

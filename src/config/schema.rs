@@ -6,6 +6,7 @@
 //! mistakes and never silently ignored.
 
 use super::file::{Kind, Value};
+use super::url;
 use super::value::{self, Complaint};
 
 /// What may stand at a key.
@@ -43,7 +44,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 const PATH: Shape = Shape::Text(|text| value::path(text).map(drop));
-const NAME: Shape = Shape::Text(|text| name(text));
+const NAME: Shape = Shape::Text(name);
 const ADDRESS: Shape = Shape::Text(|text| value::address(text).map(drop));
 const SOCKET: Shape = Shape::Text(|text| value::socket(text).map(drop));
 const TLS_MIN: Shape = Shape::Choice(&["1.2", "1.3"]);
@@ -124,7 +125,7 @@ const IDENTITY: Fields = &[
 ];
 
 const UPSTREAM: Fields = &[
-    ("url", Shape::Text(|text| value::url(text).map(drop))),
+    ("url", Shape::Text(|text| url::url(text).map(drop))),
     ("unsafe_plain", Shape::Switch),
     ("trust", PATH),
     ("identity", NAME),

@@ -14,7 +14,7 @@ use super::read::Reader;
 use super::settings::{
     Breaker, Identity, Limits, Log, LogFormat, Observe, Pool, Promotion, Scheme, Times, TlsVersion, Trust, Upstream,
 };
-use super::value;
+use super::{url, value};
 
 pub(super) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -101,6 +101,9 @@ pub(super) fn log(at: &Reader<'_>) -> Log {
     }
 }
 
+/// Keys of the contract that this version reads and checks, and does not act on.
+pub(super) const NOT_YET: &str = "has no effect in this version";
+
 pub(super) fn identity(at: &Reader<'_>) -> Option<Identity> {
     let certificate = at.require("certificate", "/etc/delius-sidecar/identity/tls.crt", value::path);
     let private_key = at.require("private_key", "/etc/delius-sidecar/identity/tls.key", value::path);
@@ -125,6 +128,18 @@ pub(super) fn identity(at: &Reader<'_>) -> Option<Identity> {
             "write another directory: what arrives there is tried before it is used",
         );
     }
+    for (key, given) in [
+        ("staged", staged.is_some()),
+        ("promotion", at.text("promotion").is_some()),
+    ] {
+        if given {
+            at.warning(
+                key,
+                NOT_YET,
+                "a new certificate is taken into use by a restart; leave the key for later",
+            );
+        }
+    }
     Some(Identity {
         certificate: certificate?,
         private_key: private_key?,
@@ -139,7 +154,7 @@ pub(super) fn identity(at: &Reader<'_>) -> Option<Identity> {
 
 /// One upstream. `patience` is how long the caller waits, and the key that says so.
 pub(super) fn upstream(at: &Reader<'_>, side: &Side<'_>, patience: (&Reader<'_>, Duration)) -> Option<Upstream> {
-    let url = at.require("url", "https://ndh.example:8443", value::url);
+    let url = at.require("url", "https://ndh.example:8443", url::url);
     let scheme = url.as_ref().map(|url| url.scheme);
     let times = times(&at.table("timeouts"), scheme, patience);
     let pool = pool(&at.table("pool"));
@@ -159,6 +174,14 @@ pub(super) fn upstream(at: &Reader<'_>, side: &Side<'_>, patience: (&Reader<'_>,
             None
         }
     };
+    let trial = at.read("trial", value::trial);
+    if trial.is_some() {
+        at.warning(
+            "trial",
+            NOT_YET,
+            "a new certificate is taken into use by a restart; leave the key for later",
+        );
+    }
     let url = url?;
     match url.scheme {
         Scheme::Https => {
@@ -200,7 +223,7 @@ pub(super) fn upstream(at: &Reader<'_>, side: &Side<'_>, patience: (&Reader<'_>,
             Some(path) => Trust::Bundle(path.into()),
         },
         identity,
-        trial: at.read("trial", value::trial),
+        trial,
         times,
         pool,
         breaker: breaker(&at.table("breaker")),

@@ -64,6 +64,8 @@ pub struct Finished {
     pub upstream_reusable: bool,
     /// The caller's connection may carry another request.
     pub keep_alive: bool,
+    /// All of the request was read: closing now destroys nothing on its way.
+    pub request_read: bool,
 }
 
 /// How an exchange failed.
@@ -374,6 +376,7 @@ impl<'a> Exchange<'a> {
         Finished {
             upstream_reusable: whole && self.downlink.reusable && self.upstream.buffer.is_empty(),
             keep_alive: whole && self.downlink.keep_alive,
+            request_read: whole && self.client.buffer.is_empty(),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
@@ -22,6 +23,9 @@ use crate::upstream::connection::Connection;
 use crate::wire::body::{Decoder, Step};
 use crate::wire::framing::Length;
 use crate::wire::reply::{self, Manner};
+
+/// Before a refused connection is tried again; longer before the second time.
+const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 
 /// How one attempt ended without a whole reply.
 struct Failed {
@@ -70,6 +74,7 @@ pub(super) async fn forward(
     permit.settle(verdict(&result, &story.progress), person);
     match result {
         Ok(Finished { keep_alive: true, .. }) => After::Next,
+        Ok(Finished { request_read: true, .. }) => After::Close,
         Ok(Finished { .. }) => After::Linger,
         Err(Broken::CallerGone) => {
             story.status = story.progress.status.unwrap_or(0);
@@ -184,6 +189,10 @@ async fn attempts(
         match attempt::decide(&facts, &mut lender.budget.borrow_mut()) {
             Verdict::Retry(why) if Instant::now() < deadline => {
                 worker.scribe.borrow_mut().retried(&target.name, why.as_str());
+                if failed.connection_refused {
+                    // A process that restarts listens again in a moment; asking at once would only ask twice.
+                    tokio::time::sleep(REFUSED_PAUSE * story.attempts).await;
+                }
                 // Where one kept connection was dead, the others are likely dead too.
                 fresh = true;
             }

@@ -57,11 +57,11 @@ pub enum Caller {
 }
 
 impl Caller {
-    fn doors(&self, plan: &Plan, now: i64) -> Doors {
+    fn doors(&self, plan: &Plan) -> Doors {
         match self {
             Self::Local => Doors::ALL,
             // A resumed session does not come past the verifier: the dates are looked at again here.
-            Self::Peer { facts, .. } if now > facts.not_after => Doors::NONE,
+            Self::Peer { facts, .. } if crate::clock::unix_seconds() > facts.not_after => Doors::NONE,
             Self::Peer { facts, .. } => plan.admitted(facts),
         }
     }
@@ -81,7 +81,7 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, caller: Caller) {
     let mut patience = plan.limits.head_time;
     drop(plan);
     let waker = std::future::poll_fn(|cx| std::task::Poll::Ready(cx.waker().clone())).await;
-    let key = worker.enter(waker);
+    let entered = worker.enter(waker);
     loop {
         let since = Instant::now();
         // Looked at on every wake-up: a drain that begins while we wait shortens the wait.
@@ -92,9 +92,9 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, caller: Caller) {
         if !client.wait(&worker.spares, until).await {
             break;
         }
-        worker.busy.set(worker.busy.get() + 1);
+        let busy = worker.begin();
         let after = one_request(&worker, &mut client, &caller).await;
-        worker.busy.set(worker.busy.get() - 1);
+        drop(busy);
         match after {
             After::Next => patience = worker.world().plan.limits.keep_alive,
             After::Linger => {
@@ -108,7 +108,7 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, caller: Caller) {
             }
         }
     }
-    worker.leave(key);
+    drop(entered);
 }
 
 /// What becomes of the caller's connection.
@@ -324,7 +324,7 @@ fn order(
     let raw = &client.buffer.filled()[..incoming.head];
     let method = std::str::from_utf8(incoming.line.method.of(raw)).unwrap_or_default();
     let (path, query) = headers::path_and_query(&incoming.line, raw);
-    let doors = caller.doors(plan, crate::clock::unix_seconds());
+    let doors = caller.doors(plan);
     if doors.is_none() && plan.unmatched == Unmatched::Forbidden {
         return Ok(Order::Forbid("no rule admits this certificate".to_owned()));
     }
@@ -493,6 +493,7 @@ async fn finish(
     match (client.send(REPLY_PATIENCE).await, keep_alive) {
         (false, _) => After::Close,
         (true, true) => After::Next,
+        (true, false) if !unread && client.buffer.is_empty() => After::Close,
         (true, false) => After::Linger,
     }
 }

@@ -2,7 +2,6 @@
 //! but counters; there is no lock on the way of a request.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -35,10 +34,11 @@ pub struct Worker {
     /// Distinguishes persons without naming them; differs between processes.
     pub seed: u64,
     draining: Cell<Option<Instant>>,
-    connections: RefCell<HashMap<u64, Waker>>,
-    next_connection: Cell<u64>,
+    /// Open connections by key; a key comes free with its connection.
+    connections: RefCell<Vec<Option<Waker>>>,
+    free_keys: RefCell<Vec<usize>>,
     /// Requests under way, for the drain.
-    pub busy: Cell<usize>,
+    busy: Cell<usize>,
 }
 
 /// A plan with this worker's state for each of its upstreams.
@@ -83,7 +83,7 @@ impl Worker {
             seed,
             draining: Cell::new(None),
             connections: RefCell::default(),
-            next_connection: Cell::new(0),
+            free_keys: RefCell::default(),
             busy: Cell::new(0),
         };
         worker.adopt(plan);
@@ -176,29 +176,42 @@ impl Worker {
         x.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// Registers a connection, so that a drain can wake it; answers its key.
-    pub fn enter(&self, waker: Waker) -> u64 {
-        let key = self.next_connection.get();
-        self.next_connection.set(key + 1);
-        self.connections.borrow_mut().insert(key, waker);
-        key
+    /// Registers a connection, so that a drain can wake it.
+    pub fn enter(&self, waker: Waker) -> Entered<'_> {
+        let mut connections = self.connections.borrow_mut();
+        if let Some(key) = self.free_keys.borrow_mut().pop() {
+            connections[key] = Some(waker);
+            return Entered { worker: self, key };
+        }
+        connections.push(Some(waker));
+        Entered {
+            worker: self,
+            key: connections.len() - 1,
+        }
     }
 
-    /// A connection has ended.
-    pub fn leave(&self, key: u64) {
-        self.connections.borrow_mut().remove(&key);
+    /// Counts a request as under way until the answer is dropped.
+    pub fn begin(&self) -> Busy<'_> {
+        self.busy.set(self.busy.get() + 1);
+        Busy(self)
     }
 
     /// Open connections.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.connections.borrow().len()
+        self.connections.borrow().len() - self.free_keys.borrow().len()
+    }
+
+    /// Requests under way.
+    #[must_use]
+    pub fn busy(&self) -> usize {
+        self.busy.get()
     }
 
     /// From now on replies announce the end of their connection, and idle connections end after a quiet time.
     pub fn drain(&self) {
         self.draining.set(Some(Instant::now()));
-        for waker in self.connections.borrow().values() {
+        for waker in self.connections.borrow().iter().flatten() {
             waker.wake_by_ref();
         }
     }
@@ -207,6 +220,28 @@ impl Worker {
     #[must_use]
     pub fn draining(&self) -> Option<Instant> {
         self.draining.get()
+    }
+}
+
+/// An open connection; left on drop, also when its task ends by a panic.
+pub struct Entered<'a> {
+    worker: &'a Worker,
+    key: usize,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.worker.connections.borrow_mut()[self.key] = None;
+        self.worker.free_keys.borrow_mut().push(self.key);
+    }
+}
+
+/// A request under way.
+pub struct Busy<'a>(&'a Worker);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.set(self.0.busy.get() - 1);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use delius_sidecar::cert::issue::{Authority, Spec};
+use delius_sidecar::cert::issue::{Authority, Purposes, Spec, Validity};
 use delius_sidecar::cli::check::{self, CheckArgs, ConfigArgs, Output, Verdict};
 use delius_sidecar::config::settings::{Address, Authorization, Scheme, Settings, Trust};
 use delius_sidecar::config::{self, Loaded, Problems, Source, Style};
@@ -218,7 +218,7 @@ fn an_upstream_is_protected_or_said_to_be_unsafe() {
         &lines(&with("identity = \"am\"\n", "")),
         "warning: `upstream.ndh.url` is reached over TLS without a client certificate",
     );
-    expect(&lines(&with("/etc/ca.crt", "system")), "");
+    assert_eq!(lines(&with("/etc/ca.crt", "system")), "");
     let system = run(&with("/etc/ca.crt", "system")).expect("usable");
     assert_eq!(system.settings.upstreams["ndh"].trust, Trust::System);
 }
@@ -308,14 +308,20 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
 }
 
 #[test]
-fn trial_staging_and_control_are_read() {
+fn trial_staging_and_control_are_read_and_said_to_have_no_effect_yet() {
     let text = with("identity = \"am\"", "identity = \"am\"\ntrial = \"GET /health\"").replace(
         "[identity.am]",
         "[identity.am]\nstaged = \"/etc/next\"\npromotion = \"manual\"",
     );
-    let settings = run(&format!("{text}[control]\nsocket = \"/run/c.sock\"\n"))
-        .expect("usable")
-        .settings;
+    let loaded = run(&format!("{text}[control]\nsocket = \"/run/c.sock\"\n")).expect("usable");
+    let warnings = loaded.warnings.lines();
+    for key in ["staged", "promotion", "trial", "control.socket"] {
+        assert!(
+            warnings.contains(&format!("{key}` has no effect in this version")),
+            "{key}: {warnings}"
+        );
+    }
+    let settings = loaded.settings;
     let trial = settings.upstreams["ndh"].trial.as_ref().expect("a trial");
     assert_eq!((trial.method.as_str(), trial.path.as_str()), ("GET", "/health"));
     assert_eq!(
@@ -450,8 +456,7 @@ fn arguments(config: PathBuf, no_files: bool) -> CheckArgs {
 }
 
 fn judge(config: &Path, no_files: bool) -> Verdict {
-    // 2026-01-01: the dates of certificates are made for it
-    check::judge(&arguments(config.to_owned(), no_files), &[], 1_767_225_600)
+    check::judge(&arguments(config.to_owned(), no_files), &[], NOW)
 }
 
 #[test]
@@ -532,4 +537,95 @@ fn a_file_lies_over_one_base_and_no_further() {
         &missing,
         "missing.toml:1:1: error: the configuration cannot be read: there is no such file",
     );
+}
+
+/// 2026-01-01: the dates of certificates are made for it.
+const NOW: i64 = 1_767_225_600;
+const DAY: i64 = 86_400;
+
+/// A directory with a CA, a client certificate for it and a configuration that names them.
+fn with_certificate(dns: &str, not_after: i64) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let validity = |not_after| Validity {
+        not_before: NOW - 30 * DAY,
+        not_after,
+    };
+    let root = Authority::new_root("root", validity(NOW + 3650 * DAY)).expect("a root");
+    let spec = Spec {
+        dns: vec![dns.to_owned()],
+        ..Spec::new(dns, Purposes::Client, validity(not_after))
+    };
+    let issued = root.issue(&spec).expect("a leaf");
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("tls.crt"), &issued.chain_pem).expect("written");
+    fs::write(at("tls.key"), issued.key_pem.expose()).expect("written");
+    fs::write(at("ca.crt"), root.certificate_pem()).expect("written");
+    let text = GOOD
+        .replace("/etc/", &format!("{}/", directory.path().display()))
+        .replace("[identity.am]", "[identity.am]\nexpect_dns = \"allocation-manager\"");
+    let config = at("config.toml");
+    fs::write(&config, text).expect("written");
+    (directory, config)
+}
+
+#[test]
+fn the_files_that_a_configuration_names_are_judged_too() {
+    let (directory, config) = with_certificate("allocation-manager", NOW + 200 * DAY);
+    let verdict = judge(&config, false);
+    assert!(verdict.problems.is_empty(), "{}", verdict.problems);
+    assert_eq!(
+        verdict.summary.as_deref(),
+        Some("routes: 1, upstreams: 1, identities: 1")
+    );
+
+    let (_other, other) = with_certificate("allocation-manager", NOW + 200 * DAY);
+    fs::copy(other.with_file_name("tls.key"), directory.path().join("tls.key")).expect("copied");
+    let problems = judge(&config, false).problems.lines();
+    expect(&problems, "config.toml:8:15: error: ");
+    expect(&problems, "the private key does not belong to the certificate");
+    fs::remove_file(directory.path().join("ca.crt")).expect("removed");
+    let problems = judge(&config, false).problems.lines();
+    expect(&problems, "config.toml:12:9: error: ");
+    expect(&problems, "ca.crt cannot be read: there is no such file");
+    assert!(judge(&config, true).problems.is_empty());
+}
+
+#[test]
+fn a_certificate_that_is_expired_or_somebody_elses_is_an_error_at_its_key() {
+    let (_directory, config) = with_certificate("allocation-manager", NOW - DAY);
+    let problems = judge(&config, false).problems.lines();
+    expect(&problems, "config.toml:7:15: error: ");
+    expect(&problems, "expired");
+    let (_directory, config) = with_certificate("somebody-else", NOW + 200 * DAY);
+    let problems = judge(&config, false).problems.lines();
+    expect(&problems, "config.toml:7:15: error: ");
+    expect(&problems, "allocation-manager");
+}
+
+#[test]
+fn tables_that_only_their_parts_imply_have_a_place_too() {
+    let text = "[listen]\nlimits.bodi = \"1MiB\"\n[upstream.ndh.timeouts]\nconnect = \"1s\"\n[[route]]\nname = \"a\"\n";
+    let found = lines(text);
+    expect(
+        &found,
+        "c.toml:2:8: error: unknown key `listen.limits.bodi`; did you mean `body`?",
+    );
+    expect(&found, "c.toml:3:11: error: `upstream.ndh.url` is missing");
+    expect(&found, "c.toml:5:1: error: `route.a.match` is missing");
+}
+
+#[test]
+fn the_command_line_is_consistent_and_its_help_has_an_example() {
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        check: CheckArgs,
+    }
+    let mut command = <Line as clap::CommandFactory>::command();
+    command.clone().debug_assert();
+    expect(&command.render_long_help().to_string(), "--no-files");
+    let line =
+        <Line as clap::Parser>::try_parse_from(["check", "--config", "f.toml", "--output", "json"]).expect("parsed");
+    assert_eq!(line.check.file.config.as_deref(), Some(Path::new("f.toml")));
+    assert_eq!(line.check.output, Output::Json);
 }
