@@ -3,6 +3,8 @@
 //! Files that are not there yet are looked at every second; a refusal is said when its text changes, and then once a
 //! minute. Taking an identity into use is an audit line: it says which certificate, never anything of its key.
 
+mod shown;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,9 +19,11 @@ use crate::cert::facts::Facts;
 use crate::cert::verify::Finding;
 use crate::identity::store::Pair;
 use crate::lifecycle::Readiness;
-use crate::observe::status::{Connections, Identity, Route, Status, Upstream, rfc3339};
+use crate::observe::status::{Identity, Status, rfc3339};
 use crate::proxy::plan::Plan;
-use crate::telemetry::metrics::{Metrics, Sample};
+use crate::telemetry::metrics::Metrics;
+
+use shown::{names, routes, rows, show, upstreams};
 
 /// How long a refusal that does not change is left unsaid.
 const REMIND: Duration = Duration::from_secs(60);
@@ -244,79 +248,6 @@ fn announce(upstream: &str, identity: Option<&str>, generation: u64, leaf: &Fact
     for warning in warnings {
         tracing::warn!(upstream, identity, generation, "{warning}");
     }
-}
-
-fn names(facts: &Facts) -> Vec<String> {
-    let all = facts.dns_names.iter().chain(&facts.uri_names).chain(&facts.ip_names);
-    all.cloned().collect()
-}
-
-/// One row for each certificate: a chain has a leaf, then its CAs; a bundle is CAs only.
-fn rows(role: &'static str, name: &str, upstream: &str, generation: u64, chain: &[Facts]) -> Vec<Identity> {
-    let is_chain = matches!(role, "client" | "server");
-    let row = |(index, facts): (usize, &Facts)| Identity {
-        role,
-        name: name.to_owned(),
-        upstream: upstream.to_owned(),
-        position: match (is_chain, index) {
-            (true, 0) => "leaf".to_owned(),
-            (true, _) => format!("ca-{index}"),
-            (false, _) => format!("ca-{}", index + 1),
-        },
-        generation,
-        subject: facts.subject.clone(),
-        names: names(facts),
-        issuer: facts.issuer.clone(),
-        serial: facts.serial.clone(),
-        fingerprint: facts.fingerprint(),
-        not_before: facts.not_before,
-        not_after: facts.not_after,
-    };
-    chain.iter().enumerate().map(row).collect()
-}
-
-/// Gives the metrics all rows of each role and name.
-fn show(metrics: &Metrics, rows: &[Identity]) {
-    let mut samples: BTreeMap<(&str, &str), Vec<Sample>> = BTreeMap::new();
-    for row in rows {
-        samples.entry((row.role, &row.name)).or_default().push(Sample {
-            position: row.position.clone(),
-            not_before: row.not_before,
-            not_after: row.not_after,
-        });
-    }
-    for ((role, name), samples) in samples {
-        metrics.certificates(role, name, samples);
-    }
-}
-
-fn upstreams(plan: &Plan) -> Vec<Upstream> {
-    let one = |target: &Arc<crate::upstream::Target>| Upstream {
-        name: target.name.clone(),
-        address: target.peer.to_string(),
-        circuit: target.meter.circuit_state(),
-        connections: target
-            .meter
-            .connections()
-            .into_iter()
-            .map(|(generation, active, idle)| Connections {
-                generation,
-                active,
-                idle,
-            })
-            .collect(),
-    };
-    plan.targets.iter().map(one).collect()
-}
-
-fn routes(plan: &Plan) -> Vec<Route> {
-    let one = |lane: &Arc<crate::proxy::plan::Lane>| Route {
-        name: lane.name.clone(),
-        template: lane.meter.template().to_owned(),
-        leg: lane.meter.leg().to_owned(),
-        requests: lane.meter.requests(),
-    };
-    plan.lanes.iter().map(one).collect()
 }
 
 fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
