@@ -24,8 +24,8 @@ use service::Service;
 /// What is to be served.
 #[derive(Clone, Debug)]
 pub enum Kind {
-    Sidecar(Settings),
-    Gateway(GatewaySettings),
+    Sidecar(Box<Settings>),
+    Gateway(Box<GatewaySettings>),
 }
 
 /// Where settings come from once the process runs.

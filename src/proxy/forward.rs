@@ -51,7 +51,9 @@ pub(super) async fn forward(
     let lender = &world.lenders[lane.target];
     let target = lender.target.borrow().clone();
     story.upstream = Some(target.clone());
-    let permit = match lender.breaker.borrow_mut().admit(clock::monotonic()) {
+    // Bound first: a borrow in the scrutinee would last through the arms, and one of them awaits.
+    let admission = lender.breaker.borrow_mut().admit(clock::monotonic());
+    let permit = match admission {
         Admission::Pass(permit) => permit,
         Admission::Refuse { retry_after } => {
             let seconds = u32::try_from(retry_after.as_millis().div_ceil(1000))
@@ -186,7 +188,8 @@ async fn attempts(
             connection_refused: failed.connection_refused,
             attempts: u8::try_from(story.attempts).unwrap_or(u8::MAX),
         };
-        match attempt::decide(&facts, &mut lender.budget.borrow_mut()) {
+        let verdict = attempt::decide(&facts, &mut lender.budget.borrow_mut());
+        match verdict {
             Verdict::Retry(why) if Instant::now() < deadline => {
                 worker.scribe.borrow_mut().retried(&target.name, why.as_str());
                 if failed.connection_refused {

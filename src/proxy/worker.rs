@@ -29,7 +29,7 @@ pub struct Worker {
     pub scribe: RefCell<Scribe>,
     pub spares: Spares,
     world: RefCell<Rc<World>>,
-    workspaces: RefCell<Vec<Box<Workspace>>>,
+    workspaces: RefCell<Vec<Workspace>>,
     random: Cell<u64>,
     /// Distinguishes persons without naming them; differs between processes.
     pub seed: u64,
@@ -153,12 +153,12 @@ impl Worker {
 
     /// Memory for a request.
     #[must_use]
-    pub fn workspace(&self) -> Box<Workspace> {
+    pub fn workspace(&self) -> Workspace {
         self.workspaces.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Gives memory back.
-    pub fn give_back(&self, workspace: Box<Workspace>) {
+    pub fn give_back(&self, workspace: Workspace) {
         let mut kept = self.workspaces.borrow_mut();
         if kept.len() < 16 {
             kept.push(workspace);
