@@ -251,7 +251,7 @@ fn field(content: &[u8], at: usize) -> Result<Field, HeadError> {
     while start < end && matches!(content[end - 1], b' ' | b'\t') {
         end -= 1;
     }
-    if !content[start..end].iter().all(|b| is_value(*b)) {
+    if !is_field_value(&content[start..end]) {
         return Err(if content.contains(&b'\r') {
             HeadError::BareCr
         } else {
@@ -284,9 +284,15 @@ pub fn is_token(byte: u8) -> bool {
     TABLE[byte as usize]
 }
 
+/// Whether all bytes may stand in a field value. Looks at every byte even after a bad one: without the early exit the
+/// compiler looks at many at once, and a bearer token is long.
+fn is_field_value(value: &[u8]) -> bool {
+    !value.iter().fold(false, |bad, b| bad | !is_value(*b))
+}
+
 /// A byte that a field value may hold: visible, space, HTAB, or obs-text.
 fn is_value(byte: u8) -> bool {
-    byte >= 0x20 && byte != 0x7f || byte == b'\t'
+    (byte >= 0x20) & (byte != 0x7f) | (byte == b'\t')
 }
 
 #[cfg(test)]
