@@ -42,10 +42,12 @@ pub mod identity;
 // upstream
 pub mod upstream;
 
+// pipeline
+pub mod proxy;
+
 // front doors
 pub mod gateway;
 pub mod observe;
-pub mod proxy;
 
 // wiring
 pub mod app;

@@ -143,7 +143,7 @@ async fn drain(
                     return Ended::Drained;
                 }
                 if now >= deadline {
-                    return if worker.busy.get() == 0 { Ended::Drained } else { Ended::Late };
+                    return if worker.busy() == 0 { Ended::Drained } else { Ended::Late };
                 }
             }
         }

@@ -3,26 +3,29 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::attempt::{self, Attempt, Verdict};
 use super::breaker::{Admission, Outcome, Permit};
 use super::client::Client;
 use super::exchange::{Broken, Exchange, Finished, Progress, Terms};
 use super::plan::Lane;
-use super::worker::{Lender, Way, Worker, Workspace, World};
+use super::way::{Way, connect};
+use super::worker::{Lender, Worker, Workspace, World};
 use super::{After, Forwarded, REPLY_PATIENCE, Story, exchange_h2};
 use crate::clock;
 use crate::config::settings::Times;
 use crate::fault::{Code, Fault};
-use crate::identity::Standing;
-use crate::transport::dial::DialError;
 use crate::upstream::Target;
 use crate::upstream::multiplex::Lease;
 use crate::wire::body::{Decoder, Step};
 use crate::wire::framing::Length;
 use crate::wire::reply::{self, Manner};
+
+/// Before a refused connection is tried again; longer before the second time.
+const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 
 /// How one attempt ended without a whole reply.
 struct Failed {
@@ -48,7 +51,9 @@ pub(super) async fn forward(
     let lender = &world.lenders[lane.target];
     let target = lender.target.borrow().clone();
     story.upstream = Some(target.clone());
-    let permit = match lender.breaker.borrow_mut().admit(clock::monotonic()) {
+    // Bound first: a borrow in the scrutinee would last through the arms, and one of them awaits.
+    let admission = lender.breaker.borrow_mut().admit(clock::monotonic());
+    let permit = match admission {
         Admission::Pass(permit) => permit,
         Admission::Refuse { retry_after } => {
             let seconds = u32::try_from(retry_after.as_millis().div_ceil(1000))
@@ -71,6 +76,7 @@ pub(super) async fn forward(
     permit.settle(verdict(&result, &story.progress), person);
     match result {
         Ok(Finished { keep_alive: true, .. }) => After::Next,
+        Ok(Finished { request_read: true, .. }) => After::Close,
         Ok(Finished { .. }) => After::Linger,
         Err(Broken::CallerGone) => {
             story.status = story.progress.status.unwrap_or(0);
@@ -182,9 +188,14 @@ async fn attempts(
             connection_refused: failed.connection_refused,
             attempts: u8::try_from(story.attempts).unwrap_or(u8::MAX),
         };
-        match attempt::decide(&facts, &mut lender.budget.borrow_mut()) {
+        let verdict = attempt::decide(&facts, &mut lender.budget.borrow_mut());
+        match verdict {
             Verdict::Retry(why) if Instant::now() < deadline => {
                 worker.scribe.borrow_mut().retried(&target.name, why.as_str());
+                if failed.connection_refused {
+                    // A process that restarts listens again in a moment; asking at once would only ask twice.
+                    tokio::time::sleep(REFUSED_PAUSE * story.attempts).await;
+                }
                 // Where one kept connection was dead, the others are likely dead too.
                 fresh = true;
             }
@@ -332,40 +343,6 @@ async fn share(
             reused: reused && !singled_out,
             progress,
         }),
-    }
-}
-
-/// A connection of the generation now in use: a kept one, or a new one.
-async fn connect(
-    worker: &Worker,
-    lender: &Lender,
-    target: &Arc<Target>,
-    fresh: bool,
-    deadline: Instant,
-) -> Result<Way, DialError> {
-    let generation = match &target.standing {
-        Standing::Ready(generation) => generation,
-        Standing::Absent(fault) => return Err(DialError::before_dialling(fault.clone())),
-    };
-    generation
-        .check_dates(clock::unix_seconds())
-        .map_err(DialError::before_dialling)?;
-    if !fresh && let Some(kept) = lender.kept(target, &worker.spares) {
-        return Ok(Way::Own(kept));
-    }
-    // Also for a new attempt: an HTTP/2 connection that ended is known to have.
-    if let Some(lease) = lender.shared(target) {
-        return Ok(Way::Shared(lease));
-    }
-    match timeout_at(deadline, lender.dial(target, generation)).await {
-        Ok(dialled) => dialled,
-        Err(_) => Err(DialError::before_dialling(Fault::new(
-            Code::UpstreamTimeout,
-            format!(
-                "the request's time was over before a connection to {} stood",
-                target.peer
-            ),
-        ))),
     }
 }
 

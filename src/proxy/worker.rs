@@ -2,26 +2,23 @@
 //! but counters; there is no lock on the way of a request.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::attempt::RetryBudget;
 use super::breaker::{Breaker, State};
 use super::plan::Plan;
+use super::way::Dialling;
 use crate::clock;
 use crate::identity::{Generation, Standing};
 use crate::telemetry::exchange::Scribe;
 use crate::transport::buffer::Spares;
-use crate::transport::dial::DialError;
 use crate::upstream::Target;
-use crate::upstream::connection::{Connection, Dialled};
-use crate::upstream::multiplex::Lease;
+use crate::upstream::connection::Connection;
 use crate::upstream::pool::Pool;
 use crate::wire::head::Fields;
 
@@ -33,15 +30,16 @@ pub struct Worker {
     pub scribe: RefCell<Scribe>,
     pub spares: Spares,
     world: RefCell<Rc<World>>,
-    workspaces: RefCell<Vec<Box<Workspace>>>,
+    workspaces: RefCell<Vec<Workspace>>,
     random: Cell<u64>,
     /// Distinguishes persons without naming them; differs between processes.
     pub seed: u64,
     draining: Cell<Option<Instant>>,
-    connections: RefCell<HashMap<u64, Waker>>,
-    next_connection: Cell<u64>,
+    /// Open connections by key; a key comes free with its connection.
+    connections: RefCell<Vec<Option<Waker>>>,
+    free_keys: RefCell<Vec<usize>>,
     /// Requests under way, for the drain.
-    pub busy: Cell<usize>,
+    busy: Cell<usize>,
 }
 
 /// A plan with this worker's state for each of its upstreams.
@@ -53,14 +51,11 @@ pub struct World {
 /// This worker's side of one upstream.
 pub struct Lender {
     pub target: RefCell<Arc<Target>>,
-    pool: RefCell<Pool>,
-    dialling: RefCell<Option<Dialling>>,
+    pub(super) pool: RefCell<Pool>,
+    pub(super) dialling: RefCell<Option<Dialling>>,
     pub breaker: RefCell<Breaker>,
     pub budget: RefCell<RetryBudget>,
 }
-
-/// A dial under way that others wait for: how it failed, or nothing when there is something to share.
-type Dialling = watch::Receiver<Option<DialError>>;
 
 /// Memory that a request needs while it is under way; reused from request to request.
 #[derive(Debug, Default)]
@@ -90,7 +85,7 @@ impl Worker {
             seed,
             draining: Cell::new(None),
             connections: RefCell::default(),
-            next_connection: Cell::new(0),
+            free_keys: RefCell::default(),
             busy: Cell::new(0),
         };
         worker.adopt(plan);
@@ -161,12 +156,12 @@ impl Worker {
 
     /// Memory for a request.
     #[must_use]
-    pub fn workspace(&self) -> Box<Workspace> {
+    pub fn workspace(&self) -> Workspace {
         self.workspaces.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Gives memory back.
-    pub fn give_back(&self, workspace: Box<Workspace>) {
+    pub fn give_back(&self, workspace: Workspace) {
         let mut kept = self.workspaces.borrow_mut();
         if kept.len() < 16 {
             kept.push(workspace);
@@ -184,29 +179,42 @@ impl Worker {
         x.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// Registers a connection, so that a drain can wake it; answers its key.
-    pub fn enter(&self, waker: Waker) -> u64 {
-        let key = self.next_connection.get();
-        self.next_connection.set(key + 1);
-        self.connections.borrow_mut().insert(key, waker);
-        key
+    /// Registers a connection, so that a drain can wake it.
+    pub fn enter(&self, waker: Waker) -> Entered<'_> {
+        let mut connections = self.connections.borrow_mut();
+        if let Some(key) = self.free_keys.borrow_mut().pop() {
+            connections[key] = Some(waker);
+            return Entered { worker: self, key };
+        }
+        connections.push(Some(waker));
+        Entered {
+            worker: self,
+            key: connections.len() - 1,
+        }
     }
 
-    /// A connection has ended.
-    pub fn leave(&self, key: u64) {
-        self.connections.borrow_mut().remove(&key);
+    /// Counts a request as under way until the answer is dropped.
+    pub fn begin(&self) -> Busy<'_> {
+        self.busy.set(self.busy.get() + 1);
+        Busy(self)
     }
 
     /// Open connections.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.connections.borrow().len()
+        self.connections.borrow().len() - self.free_keys.borrow().len()
+    }
+
+    /// Requests under way.
+    #[must_use]
+    pub fn busy(&self) -> usize {
+        self.busy.get()
     }
 
     /// From now on replies announce the end of their connection, and idle connections end after a quiet time.
     pub fn drain(&self) {
         self.draining.set(Some(Instant::now()));
-        for waker in self.connections.borrow().values() {
+        for waker in self.connections.borrow().iter().flatten() {
             waker.wake_by_ref();
         }
     }
@@ -218,69 +226,32 @@ impl Worker {
     }
 }
 
+/// An open connection; left on drop, also when its task ends by a panic.
+pub struct Entered<'a> {
+    worker: &'a Worker,
+    key: usize,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.worker.connections.borrow_mut()[self.key] = None;
+        self.worker.free_keys.borrow_mut().push(self.key);
+    }
+}
+
+/// A request under way.
+pub struct Busy<'a>(&'a Worker);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.set(self.0.busy.get() - 1);
+    }
+}
+
 impl Lender {
     /// A kept connection of the generation now in use.
     pub fn kept(&self, target: &Target, spares: &Spares) -> Option<Connection> {
         self.pool.borrow_mut().take(&target.pool, spares, Instant::now())
-    }
-
-    /// A place on an HTTP/2 connection of the generation now in use.
-    pub fn shared(&self, target: &Target) -> Option<Lease> {
-        self.pool.borrow_mut().share(&target.pool, Instant::now())
-    }
-
-    /// Dials. Where HTTP/2 is offered, one request does, and others that need a connection wait: most likely they will
-    /// share it. Its failure is theirs as well, so that they do not fail one after the other.
-    ///
-    /// # Errors
-    /// [`DialError`]; nothing of a request has been sent.
-    pub async fn dial(&self, target: &Target, generation: &Arc<Generation>) -> Result<Way, DialError> {
-        while generation.offers_http2 && !self.pool.borrow().declines_http2 {
-            if let Some(lease) = self.shared(target) {
-                return Ok(Way::Shared(lease));
-            }
-            let Some(mut dialling) = self.dialling.borrow().clone() else {
-                return self.dial_for_all(target, generation).await;
-            };
-            // An error here: there is something to share, or the request that dialled was given up.
-            if dialling.changed().await.is_ok()
-                && let Some(error) = dialling.borrow().clone()
-            {
-                return Err(error);
-            }
-        }
-        Ok(self.way(Connection::dial(target, generation).await?))
-    }
-
-    async fn dial_for_all(&self, target: &Target, generation: &Arc<Generation>) -> Result<Way, DialError> {
-        let (tell, outcome) = watch::channel(None);
-        *self.dialling.borrow_mut() = Some(outcome);
-        // Also when this future is dropped on the way: nobody may wait for it then.
-        let place = Leading(&self.dialling);
-        let dialled = Connection::dial(target, generation).await;
-        drop(place);
-        if let Err(error) = &dialled {
-            let _ = tell.send(Some(error.clone()));
-        }
-        // The others wake up when `tell` is dropped, and find it kept.
-        Ok(self.way(dialled?))
-    }
-
-    /// Remembers which protocol the server chose.
-    fn way(&self, dialled: Dialled) -> Way {
-        let mut pool = self.pool.borrow_mut();
-        match dialled {
-            Dialled::Own(connection) => {
-                pool.declines_http2 = connection.generation.offers_http2;
-                Way::Own(connection)
-            }
-            Dialled::Shared(connection) => {
-                pool.declines_http2 = false;
-                let lease = connection.lend();
-                pool.keep(connection);
-                Way::Shared(lease)
-            }
-        }
     }
 
     /// Takes a connection back that may carry another request.
@@ -311,23 +282,5 @@ impl Lender {
         }
         pool.sweep(&target.pool, spares, Instant::now());
         target.meter.circuit(self.breaker.borrow().state().as_str());
-    }
-}
-
-/// How a request gets to its upstream.
-#[derive(Debug)]
-pub enum Way {
-    /// HTTP/1.1, on a connection of its own.
-    Own(Connection),
-    /// HTTP/2, on a connection that others use as well.
-    Shared(Lease),
-}
-
-/// The place of the request that dials for all.
-struct Leading<'a>(&'a RefCell<Option<Dialling>>);
-
-impl Drop for Leading<'_> {
-    fn drop(&mut self) {
-        self.0.borrow_mut().take();
     }
 }

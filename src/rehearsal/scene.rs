@@ -1,6 +1,8 @@
 //! The stage of the demo: stand-in, gateway and sidecar, running, each in front of the next.
 //!
-//!     demo (as the app) ─HTTP─▶ sidecar ═mutual TLS═▶ gateway ─HTTP─▶ Delius stand-in
+//! ```text
+//! demo (as the app) ─HTTP─▶ sidecar ═mutual TLS═▶ gateway ─HTTP─▶ Delius stand-in
+//! ```
 //!
 //! Gateway and sidecar are the program itself, started with configuration files as an operator would write them. All
 //! of it ends, and its files go, when the [`Scene`] is dropped.

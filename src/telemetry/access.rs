@@ -1,12 +1,400 @@
-//! shim
-pub struct AccessLog;
-pub struct AccessBuffer;
+//! One line per request, without a worker ever waiting for whoever reads stdout.
+//!
+//! A worker formats lines into a buffer of its own and passes the buffer, full or old, to the one thread that writes;
+//! emptied buffers come back, so nothing is allocated in steady state. When the reader is too slow the queue is full
+//! and whole buffers are dropped and counted: serving goes on, and the count says that the log has a hole.
+//!
+//! `worker → AccessBuffer → (bounded queue) → writer thread → stdout, one write a buffer → back to the worker`
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::entry;
+use super::exchange::Record;
+use super::line::Stamp;
+use crate::clock;
+use crate::config::settings::{Log, LogFormat};
+
+/// A buffer beyond this is passed on.
+const FULL: usize = 16 * 1024;
+/// A line older than this is passed on at the next look.
+const OLD: Duration = Duration::from_millis(200);
+/// Buffers that wait for the writer, of all workers: about a mebibyte.
+const QUEUE: usize = 64;
+/// Empty buffers that wait for their worker.
+const SPARE: usize = 4;
+/// How long the end of the process waits for the last lines.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// The writer thread; [`AccessLog::close`] ends it.
+#[derive(Debug)]
+pub struct AccessLog {
+    format: LogFormat,
+    /// `None`: no access lines are wanted.
+    writer: Option<Writer>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    queue: SyncSender<Full>,
+    dropped: Arc<AtomicU64>,
+    /// Hangs up when the thread has ended.
+    ended: Receiver<()>,
+    thread: JoinHandle<()>,
+}
+
+/// Whole lines on their way to the writer.
+#[derive(Debug)]
+struct Full {
+    bytes: Vec<u8>,
+    lines: u64,
+    home: SyncSender<Vec<u8>>,
+}
+
 impl AccessLog {
-    pub fn start(_l: &crate::config::settings::Log, _o: impl std::io::Write) -> std::io::Result<Self> {
-        Ok(Self)
+    /// Starts the thread that writes to `output`, if access lines are wanted.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(log: &Log, output: impl Write + Send + 'static) -> io::Result<Self> {
+        let writer = log.access.then(|| Writer::start(output)).transpose()?;
+        Ok(Self {
+            format: log.format,
+            writer,
+        })
     }
+
+    /// A buffer for one worker.
+    #[must_use]
     pub fn buffer(&self) -> AccessBuffer {
-        AccessBuffer
+        let way = self.writer.as_ref().map(|writer| {
+            let (home, empty) = sync_channel(SPARE);
+            Way {
+                queue: writer.queue.clone(),
+                dropped: writer.dropped.clone(),
+                home,
+                empty,
+            }
+        });
+        AccessBuffer {
+            format: self.format,
+            way,
+            bytes: Vec::new(),
+            lines: 0,
+            since: Duration::ZERO,
+            stamp: Stamp::default(),
+        }
     }
-    pub fn close(self) {}
+
+    /// Waits until the last lines are written, but not long: whoever reads stdout may have stopped. The buffers must be
+    /// gone by then, or there is no end to wait for.
+    pub fn close(self) {
+        let Some(Writer {
+            queue, ended, thread, ..
+        }) = self.writer
+        else {
+            return;
+        };
+        drop(queue);
+        if ended.recv_timeout(LAST_WAIT) != Err(RecvTimeoutError::Timeout) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Writer {
+    fn start(mut output: impl Write + Send + 'static) -> io::Result<Self> {
+        let (queue, incoming) = sync_channel::<Full>(QUEUE);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let (end, ended) = sync_channel(0);
+        let lost = dropped.clone();
+        let thread = std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || {
+                let _end = end;
+                for mut full in incoming {
+                    if output.write_all(&full.bytes).and_then(|()| output.flush()).is_err() {
+                        lost.fetch_add(full.lines, Ordering::Relaxed);
+                    }
+                    full.bytes.clear();
+                    let _ = full.home.try_send(full.bytes);
+                }
+            })?;
+        Ok(Self {
+            queue,
+            dropped,
+            ended,
+            thread,
+        })
+    }
+}
+
+/// One worker's lines that are not passed on yet.
+#[derive(Debug)]
+pub struct AccessBuffer {
+    format: LogFormat,
+    way: Option<Way>,
+    bytes: Vec<u8>,
+    lines: u64,
+    /// When the first of the lines was written.
+    since: Duration,
+    stamp: Stamp,
+}
+
+/// To the writer and back.
+#[derive(Debug)]
+struct Way {
+    queue: SyncSender<Full>,
+    dropped: Arc<AtomicU64>,
+    home: SyncSender<Vec<u8>>,
+    empty: Receiver<Vec<u8>>,
+}
+
+impl AccessBuffer {
+    /// Writes the line of one request. Never waits.
+    pub fn line(&mut self, record: &Record<'_>) {
+        if self.way.is_none() {
+            return;
+        }
+        let now = clock::wall();
+        if self.lines == 0 {
+            self.since = now;
+        }
+        entry::write(self.format, record, now, &mut self.stamp, &mut self.bytes);
+        self.lines += 1;
+        if self.bytes.len() > FULL {
+            self.flush();
+        }
+    }
+
+    /// Passes the lines on, if the oldest has waited long enough (or the clock was set back).
+    pub fn flush_if_due(&mut self) {
+        let waited = clock::wall().checked_sub(self.since);
+        if waited.is_none_or(|waited| waited > OLD) {
+            self.flush();
+        }
+    }
+
+    /// Passes the lines on, or drops and counts them where the writer cannot keep up.
+    pub fn flush(&mut self) {
+        let Some(way) = self.way.as_ref().filter(|_| self.lines > 0) else {
+            return;
+        };
+        let full = Full {
+            bytes: std::mem::take(&mut self.bytes),
+            lines: std::mem::take(&mut self.lines),
+            home: way.home.clone(),
+        };
+        match way.queue.try_send(full) {
+            Ok(()) => self.bytes = way.empty.try_recv().unwrap_or_default(),
+            Err(TrySendError::Full(full) | TrySendError::Disconnected(full)) => {
+                way.dropped.fetch_add(full.lines, Ordering::Relaxed);
+                self.bytes = full.bytes;
+                self.bytes.clear();
+            }
+        }
+    }
+
+    /// How many lines were lost, by whichever worker, since somebody last asked.
+    #[must_use]
+    pub fn take_dropped(&self) -> u64 {
+        self.way
+            .as_ref()
+            .map_or(0, |way| way.dropped.swap(0, Ordering::Relaxed))
+    }
+}
+
+impl Drop for AccessBuffer {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+
+    type Writes = Arc<Mutex<Vec<String>>>;
+
+    /// Keeps what each write brought, and can be made to wait before each.
+    struct Output {
+        writes: Writes,
+        gate: Option<Receiver<()>>,
+    }
+
+    impl Write for Output {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if let Some(gate) = &self.gate {
+                let _ = gate.recv();
+            }
+            let text = String::from_utf8(bytes.to_vec()).expect("lines are UTF-8");
+            self.writes.lock().expect("no test panics here").push(text);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn wanted(access: bool) -> Log {
+        Log {
+            format: LogFormat::Json,
+            level: "info".to_owned(),
+            access,
+        }
+    }
+
+    fn start(access: bool, gate: Option<Receiver<()>>) -> (AccessLog, Writes) {
+        let writes = Writes::default();
+        let output = Output {
+            writes: writes.clone(),
+            gate,
+        };
+        (AccessLog::start(&wanted(access), output).expect("a thread"), writes)
+    }
+
+    fn open() -> (AccessLog, Writes) {
+        start(true, None)
+    }
+
+    /// Writes nothing until told to, once a write; everything when the sender is gone.
+    fn blocked() -> (AccessLog, Writes, Sender<()>) {
+        let (go, gate) = channel();
+        let (log, writes) = start(true, Some(gate));
+        (log, writes, go)
+    }
+
+    fn record(request_id: &str) -> Record<'_> {
+        Record {
+            request_id: request_id.as_bytes(),
+            ..entry::nothing()
+        }
+    }
+
+    fn ids(writes: &Writes) -> Vec<String> {
+        let text = writes.lock().expect("no test panics here").concat();
+        let id = |line: &str| -> String {
+            let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            line["request_id"].as_str().unwrap_or_default().to_owned()
+        };
+        text.lines().map(id).collect()
+    }
+
+    #[test]
+    fn closing_writes_the_last_lines_of_every_worker_one_write_a_buffer() {
+        let (log, writes) = open();
+        let (mut one, mut two) = (log.buffer(), log.buffer());
+        one.line(&record("a"));
+        one.line(&record("b"));
+        one.flush();
+        two.line(&record("c"));
+        drop((one, two));
+        log.close();
+        assert_eq!(ids(&writes), ["a", "b", "c"]);
+        assert_eq!(writes.lock().expect("no test panics here").len(), 2);
+    }
+
+    #[test]
+    fn a_full_buffer_goes_by_itself_and_comes_back_empty() {
+        let (log, writes) = open();
+        let mut buffer = log.buffer();
+        let long = "i".repeat(FULL);
+        buffer.line(&record(&long));
+        assert!(buffer.bytes.is_empty() && buffer.lines == 0);
+        let home = buffer.way.as_ref().expect("lines are wanted");
+        let back = home.empty.recv().expect("the writer gives buffers back");
+        assert!(back.is_empty() && back.capacity() > FULL);
+        drop(buffer);
+        log.close();
+        assert_eq!(ids(&writes), [long]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lines_go_when_they_are_old_and_not_before() {
+        let (log, writes) = open();
+        let mut buffer = log.buffer();
+        buffer.line(&record("a"));
+        tokio::time::advance(OLD).await;
+        buffer.flush_if_due();
+        assert_eq!(buffer.lines, 1);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        buffer.flush_if_due();
+        assert_eq!(buffer.lines, 0);
+        drop(buffer);
+        log.close();
+        assert_eq!(ids(&writes), ["a"]);
+    }
+
+    #[test]
+    fn a_reader_that_stopped_makes_no_worker_wait_and_every_lost_line_is_counted() {
+        let (log, writes, go) = blocked();
+        let mut buffer = log.buffer();
+        let buffers = QUEUE * 2;
+        for _ in 0..buffers {
+            buffer.line(&record("a"));
+            buffer.line(&record("b"));
+            buffer.flush(); // would never return if it waited: nobody opens the gate
+        }
+        let dropped = buffer.take_dropped();
+        // One buffer may be in the writer's hands besides those that wait.
+        let kept = 2 * buffers as u64 - dropped;
+        let queued = 2 * QUEUE as u64;
+        assert!([queued, queued + 2].contains(&kept), "{kept} lines kept");
+        assert_eq!(buffer.take_dropped(), 0, "each is told once");
+        drop(go);
+        drop(buffer);
+        log.close();
+        assert_eq!(ids(&writes).len() as u64, kept);
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_ever_for_a_reader_that_stopped() {
+        let (log, writes, go) = blocked();
+        let mut buffer = log.buffer();
+        buffer.line(&record("a"));
+        drop(buffer);
+        log.close(); // returns, or this test hangs: the gate is shut
+        assert!(ids(&writes).is_empty());
+        drop(go);
+    }
+
+    #[test]
+    fn lines_that_could_not_be_written_are_counted() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let log = AccessLog::start(&wanted(true), Gone).expect("a thread");
+        let (mut buffer, other) = (log.buffer(), log.buffer());
+        buffer.line(&record("a"));
+        buffer.flush();
+        let home = buffer.way.as_ref().expect("lines are wanted");
+        home.empty.recv().expect("the writer gives buffers back");
+        assert_eq!(other.take_dropped(), 1);
+    }
+
+    #[test]
+    fn without_access_lines_nothing_is_written() {
+        let (log, writes) = start(false, None);
+        let mut buffer = log.buffer();
+        buffer.line(&record("a"));
+        buffer.flush();
+        assert!(buffer.bytes.is_empty() && buffer.take_dropped() == 0);
+        drop(buffer);
+        log.close();
+        assert!(ids(&writes).is_empty());
+    }
 }

@@ -8,11 +8,13 @@ use tokio::time::Instant;
 
 use super::Target;
 use super::multiplex::Multiplexed;
+use crate::fault::{Code, Fault};
 use crate::identity::Generation;
 use crate::telemetry::metrics::ConnectionCount;
 use crate::transport::buffer::{Buffer, Size, Spares};
 use crate::transport::dial::{self, DialError};
 use crate::transport::stream::Stream;
+use crate::transport::tls;
 
 /// A connection on which the handshake is done.
 #[derive(Debug)]
@@ -45,7 +47,10 @@ impl Connection {
     /// # Errors
     /// [`DialError`]; nothing of a request has been sent.
     pub async fn dial(target: &Target, generation: &Arc<Generation>) -> Result<Dialled, DialError> {
-        let dialled = dial::dial(&target.endpoint, generation.connector.as_ref()).await;
+        let mut dialled = dial::dial(&target.endpoint, generation.connector.as_ref()).await;
+        if let Err(error) = &mut dialled {
+            error.fault = named(error.fault.clone(), generation);
+        }
         match &dialled {
             Ok((_, secured)) => {
                 target.meter.dialled(Ok(()));
@@ -86,12 +91,29 @@ impl Connection {
     /// Lays the connection aside; `false` when bytes are left in it that nobody asked for.
     #[must_use]
     pub fn rest(&mut self, spares: &Spares, now: Instant) -> bool {
-        let clean = self.buffer.is_empty();
+        let clean = self.is_clean();
         self.buffer.give_back(spares);
         self.reused = true;
         self.idle_since = now;
         self.count.idle();
         clean
+    }
+
+    /// Nothing was read, here or inside the TLS session, that nobody asked for: what lies there would become the
+    /// beginning of the next reply.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        let decrypted = match &self.stream {
+            Stream::TlsClient(tls) => !tls.get_ref().1.wants_read(),
+            _ => false,
+        };
+        self.buffer.is_empty() && !decrypted
+    }
+
+    /// The fault that an error of this connection's stream means.
+    #[must_use]
+    pub fn judge(&self, error: &std::io::Error, when: &str) -> Fault {
+        named(tls::judge(error, when, &self.peer).1, &self.generation)
     }
 
     /// Closes the connection.
@@ -110,12 +132,21 @@ impl Connection {
             other => other.poll_readable(&mut cx),
         };
         if tcp.is_pending() {
-            return true;
+            return self.is_clean();
         }
         // Session tickets and key updates are not ours to see; anything else ends the connection.
         self.buffer.borrow(spares);
         let quiet = matches!(self.buffer.poll_fill(&mut cx, &mut self.stream), Poll::Pending);
         self.buffer.give_back(spares);
-        quiet && self.buffer.is_empty()
+        quiet && self.is_clean()
     }
+}
+
+/// A refusal of our certificate is something else where we showed none.
+pub(super) fn named(fault: Fault, generation: &Generation) -> Fault {
+    if fault.code == Code::IdentityRejected && generation.identity.is_none() {
+        let sentence = format!("{} (no identity is configured for this upstream)", fault.detail);
+        return Fault::new(Code::IdentityMissing, sentence);
+    }
+    fault
 }

@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Target;
+use super::connection::named;
 use crate::config::settings::Pool as Settings;
 use crate::fault::{Code, Fault};
 use crate::identity::Generation;
@@ -135,10 +136,10 @@ impl Multiplexed {
     pub fn is_good(&mut self, settings: &Settings, now: Instant) -> bool {
         // Nobody is to be woken: this handle never waits to send.
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        !self.state.closed.get()
-            && now < self.state.born + settings.max_age
-            && !(self.is_idle() && now >= self.state.idle_since.get() + settings.idle_time)
-            && !matches!(self.send.poll_ready(&mut cx), Poll::Ready(Err(_)))
+        let ended = self.state.closed.get() || matches!(self.send.poll_ready(&mut cx), Poll::Ready(Err(_)));
+        let idle_too_long = self.is_idle() && now >= self.state.idle_since.get() + settings.idle_time;
+        let too_old = now >= self.state.born + settings.max_age;
+        !(ended || idle_too_long || too_old)
     }
 
     /// A place for one request.
@@ -248,7 +249,8 @@ struct Tap {
 impl Tap {
     fn failed(&self, error: &io::Error) {
         let when = "while HTTP/2 requests were under way";
-        self.state.blame(tls::judge(error, when, &self.state.peer).1);
+        let fault = tls::judge(error, when, &self.state.peer).1;
+        self.state.blame(named(fault, &self.state.generation));
     }
 
     /// A failed write often means that the other side said why before it left; reading tells.

@@ -6,8 +6,10 @@
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{HeaderName, HeaderValue, Method, Request, Uri, response};
 
-use super::head::{Bounds, EndFinder, Fields, HeadError, Name};
+use super::end::EndFinder;
+use super::head::{Bounds, Fields, HeadError};
 use super::headers::decimal;
+use super::name::Name;
 
 /// The head for the upstream is our own writing.
 const OWN_BOUNDS: Bounds = Bounds {

@@ -108,6 +108,7 @@ fn too_many_headers_are_431() {
 fn a_head_with_too_many_bytes_is_431() {
     let upstream = hostile::echoing();
     let sidecar = World::to(upstream.address())
+        .set("listen.limits", "request_line", "\"1KiB\"")
         .set("listen.limits", "head", "\"4KiB\"")
         .start();
     let request = |bytes: usize| format!("GET /t/x HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n\r\n", "y".repeat(bytes));
@@ -165,7 +166,7 @@ fn a_body_that_turns_out_too_large_is_413_and_never_complete_upstream() {
     refused(&client.reply("POST").expect("a reply"), 413, "request_too_large");
     assert!(client.closed());
     assert_eq!(
-        upstream.count("0\r\n\r\n"),
+        upstream.count("\r\n0\r\n\r\n"),
         0,
         "the request must not look complete upstream"
     );
@@ -270,11 +271,19 @@ fn connections_beyond_the_limit_are_told_so_and_places_come_back() {
     let sidecar = World::to(upstream.address())
         .set("listen.limits", "connections", 2)
         .start();
+    // a place is free again once the sidecar has noticed that its holder left
+    let take_place = || {
+        crate::support::eventually(|| {
+            let mut client = Client::connect(sidecar.listen);
+            client
+                .get("/t/x")
+                .is_ok_and(|reply| reply.status == 200)
+                .then_some(client)
+        })
+        .expect("a place is free")
+    };
     for _ in 0..3 {
-        let mut one = Client::connect(sidecar.listen);
-        let mut two = Client::connect(sidecar.listen);
-        assert_eq!(one.get("/t/x").expect("a reply").status, 200);
-        assert_eq!(two.get("/t/x").expect("a reply").status, 200);
+        let (mut one, two) = (take_place(), take_place());
         let mut three = Client::connect(sidecar.listen);
         overloaded(&three.get("/t/x").expect("a reply"));
         assert!(three.closed());
@@ -284,14 +293,8 @@ fn connections_beyond_the_limit_are_told_so_and_places_come_back() {
             "those inside are not disturbed"
         );
         drop((one, two));
-        let again = crate::support::eventually(|| {
-            Client::connect(sidecar.listen)
-                .get("/t/x")
-                .ok()
-                .filter(|reply| reply.status == 200)
-        });
-        assert!(again.is_some(), "the places came back");
     }
+    take_place();
 }
 
 #[test]
@@ -379,4 +382,46 @@ fn refusals_of_every_kind_leave_no_place_taken() {
         }
     }
     still_serves(&sidecar);
+}
+
+#[test]
+fn a_caller_that_does_not_take_its_reply_is_let_go() {
+    let upstream = Hostile::tls(pki().good_server(), |_, conn| {
+        if conn.handshake() && conn.request().is_some() {
+            conn.write("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
+            for _ in 0..100 {
+                conn.write("x".repeat(1_000_000));
+            }
+            conn.hold();
+        }
+    });
+    let sidecar = World::to(upstream.address())
+        .set("upstream.ndh.timeouts", "idle", "\"500ms\"")
+        .start();
+    let mut client = Client::connect(sidecar.listen);
+    client.send("GET /t/x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(client.first_byte());
+    assert!(
+        upstream.wait(|seen| seen[0].done || seen[0].ended),
+        "the upstream connection is given up"
+    );
+    assert!(
+        matches!(client.reply("GET"), Err(Broken::Truncated(Some(200), _))),
+        "and the reply is visibly cut"
+    );
+}
+
+#[test]
+fn a_refused_expectation_leaves_no_doubt_about_what_follows() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a port");
+    let sidecar = World::to(nobody).start();
+    let mut client = Client::connect(sidecar.listen);
+    client.send("POST /t/x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 40\r\n\r\n");
+    let reply = client.reply("POST").expect("a reply");
+    assert_eq!((reply.status, reply.interim.as_slice()), (503, &[][..]), "{reply:?}");
+    // a caller may send its body now, or not: only a closed connection is read in one way
+    client.send("GET /t/not-a-request HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(client.closed());
 }

@@ -9,6 +9,7 @@ mod faulty;
 mod floors;
 mod forward;
 mod framing;
+mod gateway;
 mod headers;
 mod http2;
 mod imports;

@@ -2,7 +2,10 @@
 //!
 //! Counted where it matters, at the upstream: a request that may have been processed must have arrived once.
 
+use rustix::process::Signal;
+
 use crate::support::hostile::{Conn, Hostile, answer_with_echo, go_on};
+use crate::support::patience;
 use crate::support::pki::pki;
 use crate::support::raw::{Broken, Client};
 use crate::support::world::World;
@@ -136,6 +139,36 @@ fn a_connection_that_closed_while_idle_costs_nobody_a_request() {
             "the upstream has closed"
         );
     }
+}
+
+#[test]
+fn a_close_that_arrives_together_with_the_next_request_costs_it_nothing() {
+    // the sidecar is stopped, so that it finds the upstream's end and the caller's request at the same moment
+    let (close, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let upstream = Hostile::tls(pki().good_server(), move |_, conn| {
+        if conn.handshake()
+            && let Some((head, body)) = conn.request()
+        {
+            answer_with_echo(conn, &head, &body);
+            let _ = gate.lock().map(|gate| gate.recv_timeout(patience()));
+            conn.close();
+        }
+    });
+    let sidecar = World::to(upstream.address()).no_breaker().start();
+    let mut client = Client::connect(sidecar.listen);
+    assert_eq!(client.get("/t/first").expect("a reply").status, 200);
+    for number in 0..20 {
+        let dialled = upstream.seen().len();
+        sidecar.signal(Signal::STOP);
+        close.send(()).expect("the upstream waits");
+        assert!(upstream.wait(|seen| seen[dialled - 1].closed), "the upstream closes");
+        client.send("POST /t/x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nok");
+        sidecar.signal(Signal::CONT);
+        let reply = client.reply("POST").expect("a reply");
+        assert_eq!((reply.status, reply.fault()), (200, None), "round {number}");
+    }
+    close.send(()).expect("the last one waits");
 }
 
 #[test]

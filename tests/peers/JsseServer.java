@@ -4,17 +4,18 @@
 // builds PKCS#12 key stores from them in memory, listens on four ports chosen by the kernel and prints these:
 // TLS 1.2 with RSA, TLS 1.2 with ECDSA, TLS 1.3 with RSA, TLS 1.3 with ECDSA. Ends when its standard input ends, so
 // that it never outlives the test. x-seen-… headers tell how the request arrived.
+//
+// SSLServerSocket and not com.sun.net.httpserver: the latter drops the connection of a stranger without the alert
+// that says why, which no application server does.
 
-import com.sun.net.httpserver.HttpExchange;
-import com.sun.net.httpserver.HttpsConfigurator;
-import com.sun.net.httpserver.HttpsExchange;
-import com.sun.net.httpserver.HttpsParameters;
-import com.sun.net.httpserver.HttpsServer;
+import java.io.BufferedInputStream;
 import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.EOFException;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.OutputStream;
 import java.net.InetAddress;
-import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -26,10 +27,14 @@ import java.security.cert.CertificateFactory;
 import java.security.cert.X509Certificate;
 import java.security.spec.PKCS8EncodedKeySpec;
 import java.util.Base64;
-import java.util.concurrent.Executors;
+import java.util.HashMap;
+import java.util.Locale;
+import java.util.Map;
 import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.SSLContext;
-import javax.net.ssl.SSLParameters;
+import javax.net.ssl.SSLServerSocket;
+import javax.net.ssl.SSLSession;
+import javax.net.ssl.SSLSocket;
 import javax.net.ssl.TrustManagerFactory;
 
 public class JsseServer {
@@ -52,24 +57,33 @@ public class JsseServer {
     private static int start(Path directory, String protocol, String name, String algorithm) throws Exception {
         SSLContext context = SSLContext.getInstance("TLS");
         context.init(keys(directory, name, algorithm).getKeyManagers(), trust(directory).getTrustManagers(), null);
-        HttpsServer server = HttpsServer.create(new InetSocketAddress(InetAddress.getByName("127.0.0.1"), 0), 64);
-        server.setHttpsConfigurator(new HttpsConfigurator(context) {
-            @Override
-            public void configure(HttpsParameters parameters) {
-                SSLParameters tls = getSSLContext().getDefaultSSLParameters();
-                tls.setNeedClientAuth(true);
-                tls.setProtocols(new String[] {protocol});
-                parameters.setSSLParameters(tls);
+        SSLServerSocket listener = (SSLServerSocket) context.getServerSocketFactory()
+            .createServerSocket(0, 64, InetAddress.getByName("127.0.0.1"));
+        listener.setNeedClientAuth(true);
+        listener.setEnabledProtocols(new String[] {protocol});
+        daemon(() -> {
+            while (true) {
+                SSLSocket socket = (SSLSocket) listener.accept();
+                daemon(() -> serve(socket));
             }
         });
-        server.createContext("/", JsseServer::answer);
-        server.setExecutor(Executors.newCachedThreadPool(task -> {
-            Thread thread = new Thread(task);
-            thread.setDaemon(true);
-            return thread;
-        }));
-        server.start();
-        return server.getAddress().getPort();
+        return listener.getLocalPort();
+    }
+
+    private interface Work {
+        void run() throws Exception;
+    }
+
+    private static void daemon(Work work) {
+        Thread thread = new Thread(() -> {
+            try {
+                work.run();
+            } catch (Exception ignored) {
+                // a caller that left, or was refused: the test looks at it from the other side
+            }
+        });
+        thread.setDaemon(true);
+        thread.start();
     }
 
     private static KeyManagerFactory keys(Path directory, String name, String algorithm) throws Exception {
@@ -107,47 +121,107 @@ public class JsseServer {
         return Base64.getDecoder().decode(body);
     }
 
-    private static void answer(HttpExchange exchange) throws IOException {
-        try (exchange) {
-            HttpsExchange secure = (HttpsExchange) exchange;
-            X509Certificate peer = (X509Certificate) secure.getSSLSession().getPeerCertificates()[0];
-            var reply = exchange.getResponseHeaders();
-            reply.set("x-seen-verify", "SUCCESS");
-            reply.set("x-seen-dn", peer.getSubjectX500Principal().getName());
-            reply.set("x-seen-serial", peer.getSerialNumber().toString(16));
-            reply.set("x-seen-protocol", secure.getSSLSession().getProtocol());
-            reply.set("x-seen-connection", exchange.getRemoteAddress().toString());
-            var asked = exchange.getRequestHeaders();
-            reply.set("x-seen-authorization", "<" + value(asked.getFirst("authorization")) + ">");
-            reply.set("x-seen-host", value(asked.getFirst("host")));
-            reply.set("x-seen-xfcc", "<" + value(asked.getFirst("x-forwarded-client-cert")) + ">");
-            reply.set("x-seen-traceparent", "<" + value(asked.getFirst("traceparent")) + ">");
-            reply.set("x-seen-request-id", "<" + value(asked.getFirst("x-request-id")) + ">");
-            byte[] body = exchange.getRequestBody().readAllBytes();
-            String path = exchange.getRequestURI().getRawPath();
-            if (path.startsWith("/bytes/")) {
-                body = pattern(Integer.parseInt(path.substring("/bytes/".length())));
-            } else if (!path.startsWith("/echo")) {
-                body = ("no such thing: " + path).getBytes(StandardCharsets.UTF_8);
+    private static void serve(SSLSocket socket) throws Exception {
+        try (socket) {
+            socket.startHandshake();
+            InputStream in = new BufferedInputStream(socket.getInputStream());
+            while (answer(socket, in)) { }
+        }
+    }
+
+    // one request; false at the end of the connection
+    private static boolean answer(SSLSocket socket, InputStream in) throws Exception {
+        String request = line(in);
+        if (request == null) {
+            return false;
+        }
+        String[] words = request.split(" ");
+        Map<String, String> asked = new HashMap<>();
+        for (String line = line(in); line != null && !line.isEmpty(); line = line(in)) {
+            int colon = line.indexOf(':');
+            asked.put(line.substring(0, colon).toLowerCase(Locale.ROOT), line.substring(colon + 1).trim());
+        }
+        byte[] body = body(in, asked);
+        String path = words[1].split("\\?")[0];
+        int status = 200;
+        if (path.startsWith("/bytes/")) {
+            body = pattern(Integer.parseInt(path.substring("/bytes/".length())));
+        } else if (!path.startsWith("/echo")) {
+            status = 404;
+            body = "no such thing".getBytes(StandardCharsets.UTF_8);
+        }
+        // chunked on request, so that both framings come from a real server
+        boolean chunked = words[1].endsWith("?chunked");
+        OutputStream out = socket.getOutputStream();
+        out.write(head(socket, asked, status, chunked, body.length).getBytes(StandardCharsets.ISO_8859_1));
+        if (words[0].equals("HEAD")) {
+            // nothing follows
+        } else if (chunked) {
+            for (int from = 0; from < body.length; from += 4000) {
+                int size = Math.min(4000, body.length - from);
+                out.write((Integer.toHexString(size) + "\r\n").getBytes(StandardCharsets.ISO_8859_1));
+                out.write(body, from, size);
+                out.write("\r\n".getBytes(StandardCharsets.ISO_8859_1));
             }
-            boolean head = exchange.getRequestMethod().equals("HEAD");
-            if (head) {
-                reply.set("content-length", Integer.toString(body.length));
-            }
-            // chunked on request, so that both framings come from a real server
-            boolean chunked = "chunked".equals(exchange.getRequestURI().getRawQuery());
-            long length = head || body.length == 0 ? -1 : chunked ? 0 : body.length;
-            exchange.sendResponseHeaders(path.startsWith("/bytes/") || path.startsWith("/echo") ? 200 : 404, length);
-            if (length >= 0) {
-                try (OutputStream out = exchange.getResponseBody()) {
-                    out.write(body);
-                }
+            out.write("0\r\n\r\n".getBytes(StandardCharsets.ISO_8859_1));
+        } else {
+            out.write(body);
+        }
+        out.flush();
+        return true;
+    }
+
+    private static String head(SSLSocket socket, Map<String, String> asked, int status, boolean chunked, int length)
+            throws Exception {
+        SSLSession session = socket.getSession();
+        X509Certificate peer = (X509Certificate) session.getPeerCertificates()[0];
+        return "HTTP/1.1 " + status + " As-Asked\r\n"
+            + "x-seen-verify: SUCCESS\r\n"
+            + "x-seen-dn: " + peer.getSubjectX500Principal().getName() + "\r\n"
+            + "x-seen-serial: " + peer.getSerialNumber().toString(16) + "\r\n"
+            + "x-seen-protocol: " + session.getProtocol() + "\r\n"
+            + "x-seen-connection: " + socket.getPort() + "\r\n"
+            + "x-seen-authorization: <" + asked.getOrDefault("authorization", "") + ">\r\n"
+            + "x-seen-host: " + asked.getOrDefault("host", "") + "\r\n"
+            + "x-seen-xfcc: <" + asked.getOrDefault("x-forwarded-client-cert", "") + ">\r\n"
+            + "x-seen-traceparent: <" + asked.getOrDefault("traceparent", "") + ">\r\n"
+            + "x-seen-request-id: <" + asked.getOrDefault("x-request-id", "") + ">\r\n"
+            + (chunked ? "Transfer-Encoding: chunked" : "Content-Length: " + length) + "\r\n\r\n";
+    }
+
+    private static byte[] body(InputStream in, Map<String, String> asked) throws IOException {
+        if (!asked.containsKey("transfer-encoding")) {
+            return exactly(in, Integer.parseInt(asked.getOrDefault("content-length", "0")));
+        }
+        ByteArrayOutputStream body = new ByteArrayOutputStream();
+        while (true) {
+            int size = Integer.parseInt(line(in).split(";")[0], 16);
+            body.write(exactly(in, size));
+            line(in);
+            if (size == 0) {
+                return body.toByteArray();
             }
         }
     }
 
-    private static String value(String header) {
-        return header == null ? "" : header;
+    private static byte[] exactly(InputStream in, int size) throws IOException {
+        byte[] bytes = in.readNBytes(size);
+        if (bytes.length < size) {
+            throw new EOFException("a body was cut short");
+        }
+        return bytes;
+    }
+
+    // without its CRLF; null at the end of the stream
+    private static String line(InputStream in) throws IOException {
+        ByteArrayOutputStream line = new ByteArrayOutputStream();
+        for (int next = in.read(); next != '\n'; next = in.read()) {
+            if (next < 0) {
+                return null;
+            }
+            line.write(next);
+        }
+        return line.toString(StandardCharsets.ISO_8859_1).stripTrailing();
     }
 
     // the same bytes as support/origin.rs

@@ -190,9 +190,15 @@ impl Drop for Sidecar {
     }
 }
 
-/// An access line, by its shape: it carries a request id and a status.
+/// Where an access line says what the caller saw.
+pub(crate) const STATUS: &str = "http.response.status_code";
+/// Where it says which route this was, as a template.
+pub(crate) const ROUTE: &str = "http.route";
+/// Where it carries the code of a failure.
+pub(crate) const CODE: &str = "error.type";
+
 fn is_access(line: &Value) -> bool {
-    line.get("request_id").is_some() && line.get("status").is_some()
+    line.get("request_id").is_some() && line.get(STATUS).is_some()
 }
 
 fn follow(stream: impl Read + Send + 'static, output: &Arc<Output>) -> JoinHandle<()> {

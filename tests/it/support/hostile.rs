@@ -29,8 +29,10 @@ pub(crate) struct Seen {
     pub(crate) resumed: bool,
     /// The sidecar ended the connection: we read its end.
     pub(crate) ended: bool,
-    /// The script has done what it does after its reply.
-    pub(crate) settled: bool,
+    /// How often the script said that all is written.
+    pub(crate) marks: usize,
+    /// The script has sent its end of the connection.
+    pub(crate) closed: bool,
     /// The script has finished with this connection.
     pub(crate) done: bool,
 }
@@ -104,6 +106,7 @@ impl Hostile {
                             record,
                             stop,
                             unread: Vec::new(),
+                            over: false,
                         };
                         script(index, &mut conn);
                         let record = conn.record.clone();
@@ -195,6 +198,7 @@ pub(crate) struct Conn {
     record: Arc<Record>,
     stop: Arc<AtomicBool>,
     unread: Vec<u8>,
+    over: bool,
 }
 
 impl Conn {
@@ -345,27 +349,36 @@ impl Conn {
 
     /// The proper end: close_notify, then FIN.
     pub(crate) fn close(&mut self) {
+        self.over = true;
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
             while tls.wants_write() && tls.write_tls(&mut &*self.stream).is_ok() {}
         }
         let _ = self.stream.shutdown(Shutdown::Write);
+        self.record.change(self.index, |seen| seen.closed = true);
     }
 
     /// FIN with no close_notify: under TLS this may be anybody cutting the line.
     pub(crate) fn cut(&mut self) {
+        self.over = true;
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     /// RST instead of FIN, as soon as the script returns.
     pub(crate) fn reset(&mut self) {
+        self.over = true;
         let _ = socket2::SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
     }
 
     /// Tells the test that all is written.
-    pub(crate) fn settle(&mut self) -> &mut Self {
-        self.record.change(self.index, |seen| seen.settled = true);
+    pub(crate) fn mark(&mut self) -> &mut Self {
+        self.record.change(self.index, |seen| seen.marks += 1);
         self
+    }
+
+    /// The script has ended the connection, one way or another.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
     }
 
     /// Waits until this many connections have completed their handshake.

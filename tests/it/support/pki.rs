@@ -187,6 +187,10 @@ impl Pki {
         }
     }
 
+    pub(crate) fn client_named(&self, name: &str) -> Leaf {
+        self.root.issue(Order { name, ..CLIENT })
+    }
+
     pub(crate) fn client_expired(&self) -> Leaf {
         self.root.issue(Order {
             from: -20,

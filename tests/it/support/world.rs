@@ -59,6 +59,22 @@ impl World {
         self
     }
 
+    /// The configuration names an identity whose files are not there.
+    pub(crate) fn identity_not_delivered(self) -> Self {
+        self.no_identity()
+            .set(
+                "identity.allocation-manager",
+                "certificate",
+                text("/nonexistent/tls.crt"),
+            )
+            .set(
+                "identity.allocation-manager",
+                "private_key",
+                text("/nonexistent/tls.key"),
+            )
+            .set("upstream.ndh", "identity", text(APP))
+    }
+
     pub(crate) fn trust(mut self, pem: &str) -> Self {
         self.trust = Some(pem.to_owned());
         self

@@ -1,0 +1,74 @@
+//! What is shown about the running process: certificates, upstreams, routes. Plain values, put together by the wiring
+//! when somebody asks; no key and nothing of a request is among them.
+
+use serde::Serialize;
+
+/// One look at the running process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Status {
+    pub identities: Vec<Identity>,
+    pub upstreams: Vec<Upstream>,
+    pub routes: Vec<Route>,
+}
+
+/// One certificate in use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Identity {
+    /// `client`, `server`, `trust` or `client_ca`: what it is used for.
+    pub role: &'static str,
+    /// The configured name of the identity, or of the upstream whose trust it is.
+    pub name: String,
+    /// The upstream it is used with; empty for the gateway's own.
+    pub upstream: String,
+    /// `leaf`, `ca-1`…
+    pub position: String,
+    pub generation: u64,
+    pub subject: String,
+    pub names: Vec<String>,
+    pub issuer: String,
+    pub serial: String,
+    /// SHA-256 of the certificate, lower-case hexadecimal.
+    pub fingerprint: String,
+    #[serde(serialize_with = "as_text")]
+    pub not_before: i64,
+    #[serde(serialize_with = "as_text")]
+    pub not_after: i64,
+}
+
+/// One upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Upstream {
+    pub name: String,
+    /// `host:port`.
+    pub address: String,
+    pub circuit: &'static str,
+    pub connections: Vec<Connections>,
+}
+
+/// Open connections of one generation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Connections {
+    pub generation: u64,
+    pub active: u64,
+    pub idle: u64,
+}
+
+/// One route and leg.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Route {
+    pub name: String,
+    pub template: String,
+    pub leg: String,
+    /// Since the process began.
+    pub requests: u64,
+}
+
+/// Unix seconds as RFC 3339 text; the bare number where no calendar has it.
+#[must_use]
+pub fn rfc3339(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
+}
+
+fn as_text<S: serde::Serializer>(seconds: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*seconds))
+}
