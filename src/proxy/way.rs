@@ -63,7 +63,7 @@ pub(super) async fn connect(
 
 impl Lender {
     /// A place on an HTTP/2 connection of the generation now in use.
-    pub fn shared(&self, target: &Target) -> Option<Lease> {
+    pub(super) fn shared(&self, target: &Target) -> Option<Lease> {
         self.pool.borrow_mut().share(&target.pool, Instant::now())
     }
 
@@ -72,7 +72,7 @@ impl Lender {
     ///
     /// # Errors
     /// [`DialError`]; nothing of a request has been sent.
-    pub async fn dial(&self, target: &Target, generation: &Arc<Generation>) -> Result<Way, DialError> {
+    pub(super) async fn dial(&self, target: &Target, generation: &Arc<Generation>) -> Result<Way, DialError> {
         while generation.offers_http2 && !self.pool.borrow().declines_http2 {
             if let Some(lease) = self.shared(target) {
                 return Ok(Way::Shared(lease));
