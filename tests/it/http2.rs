@@ -396,6 +396,24 @@ fn a_slow_upstream_is_a_504_and_its_stream_is_reset() {
 }
 
 #[test]
+fn what_is_not_http2_after_all_is_invalid() {
+    for garbage in ["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "\0\0\0\x01\x04\0\0\0\0"] {
+        let upstream = Hostile::tls(server(), move |_, conn| {
+            if conn.handshake() {
+                conn.write(garbage);
+                conn.hold();
+            }
+        });
+        let sidecar = World::to(upstream.address())
+            .set("upstream.ndh", "http2", true)
+            .no_breaker()
+            .start();
+        let invalid = (502, Some("upstream_invalid".to_owned()));
+        assert_eq!(outcome(&sidecar, &get("/t/x")), invalid, "{garbage:?}");
+    }
+}
+
+#[test]
 fn a_caller_that_leaves_has_its_stream_reset() {
     let upstream = upstream();
     let sidecar = world(&upstream).start();
