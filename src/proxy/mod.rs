@@ -17,11 +17,13 @@ pub mod breaker;
 mod caller;
 pub mod client;
 pub mod exchange;
+pub mod exchange_h2;
 mod forward;
 mod intake;
 mod own;
 pub mod plan;
 mod story;
+mod way;
 mod window;
 pub mod worker;
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::attempt::RetryBudget;
 use super::breaker::{Breaker, State};
 use super::plan::Plan;
+use super::way::Dialling;
 use crate::clock;
 use crate::identity::{Generation, Standing};
 use crate::telemetry::exchange::Scribe;
@@ -50,7 +51,8 @@ pub struct World {
 /// This worker's side of one upstream.
 pub struct Lender {
     pub target: RefCell<Arc<Target>>,
-    pool: RefCell<Pool>,
+    pub(super) pool: RefCell<Pool>,
+    pub(super) dialling: RefCell<Option<Dialling>>,
     pub breaker: RefCell<Breaker>,
     pub budget: RefCell<RetryBudget>,
 }
@@ -113,6 +115,7 @@ impl Worker {
                 _ => Rc::new(Lender {
                     target: RefCell::new(target.clone()),
                     pool: RefCell::default(),
+                    dialling: RefCell::default(),
                     breaker: RefCell::new(Breaker::new(target.breaker.clone(), self.random())),
                     budget: RefCell::new(RetryBudget::default()),
                 }),

@@ -10,5 +10,6 @@ pub mod end;
 pub mod framing;
 pub mod head;
 pub mod headers;
+pub mod http2;
 pub mod name;
 pub mod reply;

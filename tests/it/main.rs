@@ -11,6 +11,7 @@ mod forward;
 mod framing;
 mod gateway;
 mod headers;
+mod http2;
 mod imports;
 mod limits;
 mod peers;

@@ -15,13 +15,13 @@ use crate::wire::head::{Bounds, Version};
 use crate::wire::headers::{ReplyRules, write_reply};
 
 /// Bounds on a reply's head: a byte less than the upstream's buffer, so that one beyond them is seen as such.
-const REPLY_BOUNDS: Bounds = Bounds {
+pub(in crate::proxy) const REPLY_BOUNDS: Bounds = Bounds {
     first_line: 8 * 1024,
     bytes: 64 * 1024 - 1,
     fields: 200,
 };
 /// Interim replies (1xx) before the final one; more is a fault of the upstream.
-const MAX_INTERIM: u8 = 16;
+pub(in crate::proxy) const MAX_INTERIM: u8 = 16;
 
 #[derive(Debug)]
 pub(super) struct Downlink {

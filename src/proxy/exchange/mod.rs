@@ -25,6 +25,8 @@ use crate::wire::framing::Length;
 use crate::wire::head::{Fields, Version};
 
 use downlink::{Down, Downlink};
+pub(super) use downlink::{MAX_INTERIM, REPLY_BOUNDS};
+pub(super) use uplink::PIECE;
 use uplink::{Up, Uplink};
 
 /// What the exchange has to know of the request.
@@ -157,24 +159,13 @@ impl<'a> Exchange<'a> {
     }
 
     fn out_of_time(&self, thinking: bool) -> Broken {
-        let name = &self.upstream.peer;
-        if self.downlink.waits_for_caller {
-            return Broken::CallerGone;
-        }
-        if self.uplink.phase != Up::Done && self.uplink.waits_for_caller && self.downlink.phase == Down::Head {
-            return Broken::Request(Fault::new(
-                Code::RequestTimeout,
-                "the caller began a request and did not send its content in time",
-            ));
-        }
-        let what = if thinking {
-            "did not begin its reply"
-        } else if self.downlink.phase == Down::Head {
-            "did not take the request"
-        } else {
-            "did not finish its reply"
+        let late = Late {
+            thinking,
+            no_reply: self.downlink.phase == Down::Head,
+            caller_sends: self.uplink.phase != Up::Done && self.uplink.waits_for_caller,
+            caller_takes: self.downlink.waits_for_caller,
         };
-        Broken::Upstream(Fault::new(Code::UpstreamTimeout, format!("{name} {what} in time")))
+        late.broken(&self.upstream.peer)
     }
 
     /// The upstream's end of stream came too early.
@@ -205,6 +196,41 @@ impl<'a> Exchange<'a> {
             }
             _ => broken,
         }
+    }
+}
+
+/// What was being waited for when time ran out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Late {
+    /// All is sent and no reply has begun.
+    pub thinking: bool,
+    pub no_reply: bool,
+    /// The caller has to send content.
+    pub caller_sends: bool,
+    /// The caller has to take what is there.
+    pub caller_takes: bool,
+}
+
+impl Late {
+    /// Whose fault it is.
+    pub(super) fn broken(self, name: &str) -> Broken {
+        if self.caller_takes {
+            return Broken::CallerGone;
+        }
+        if self.caller_sends && self.no_reply {
+            return Broken::Request(Fault::new(
+                Code::RequestTimeout,
+                "the caller began a request and did not send its content in time",
+            ));
+        }
+        let what = if self.thinking {
+            "did not begin its reply"
+        } else if self.no_reply {
+            "did not take the request"
+        } else {
+            "did not finish its reply"
+        };
+        Broken::Upstream(Fault::new(Code::UpstreamTimeout, format!("{name} {what} in time")))
     }
 }
 

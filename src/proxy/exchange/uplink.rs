@@ -12,7 +12,7 @@ use crate::wire::body::{CHUNK_TAIL, Decoder, LAST_CHUNK, Step, chunk_head};
 use crate::wire::framing::Length;
 
 /// Content of a chunked or long request is framed in pieces of at most this.
-const PIECE: usize = 16 * 1024;
+pub(in crate::proxy) const PIECE: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Uplink {
