@@ -72,7 +72,7 @@ impl Lender {
     ///
     /// # Errors
     /// [`DialError`]; nothing of a request has been sent.
-    pub async fn dial(&self, target: &Target, generation: &Arc<Generation>) -> Result<Way, DialError> {
+    pub(super) async fn dial(&self, target: &Target, generation: &Arc<Generation>) -> Result<Way, DialError> {
         while generation.offers_http2 && !self.pool.borrow().declines_http2 {
             if let Some(lease) = self.shared(target) {
                 return Ok(Way::Shared(lease));
