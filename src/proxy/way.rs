@@ -63,7 +63,7 @@ pub(super) async fn connect(
 
 impl Lender {
     /// A place on an HTTP/2 connection of the generation now in use.
-    pub fn shared(&self, target: &Target) -> Option<Lease> {
+    pub(super) fn shared(&self, target: &Target) -> Option<Lease> {
         self.pool.borrow_mut().share(&target.pool, Instant::now())
     }
 

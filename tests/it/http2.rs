@@ -222,6 +222,67 @@ fn beyond_the_streams_that_a_server_allows_there_is_another_connection() {
 }
 
 #[test]
+fn a_new_generation_has_its_own_connection_and_the_old_one_finishes_what_it_carries() {
+    let upstream = upstream();
+    let sidecar = world(&upstream).set("upstream.ndh", "tls_min", text("1.2")).start();
+    let mut held = Client::connect(sidecar.listen);
+    held.send(get("/t/held"));
+    assert!(eventually(|| (!upstream.seen("/t/held").is_empty()).then_some(())).is_some());
+    sidecar.reconfigure("tls_min = \"1.2\"", "tls_min = \"1.3\"");
+    let moved = eventually(|| {
+        assert_eq!(outcome(&sidecar, &get("/t/x")), (200, None));
+        (upstream.connections() == 2).then_some(())
+    });
+    assert!(moved.is_some(), "the connection of the old generation is still used");
+    assert_eq!(upstream.open(), 2);
+    assert_eq!(outcome(&sidecar, &get("/t/release")), (200, None));
+    assert_eq!(held.reply("GET").expect("a reply").status, 200);
+    assert!(
+        eventually(|| (upstream.open() == 1).then_some(())).is_some(),
+        "it is not closed"
+    );
+    assert_eq!(upstream.connections(), 2);
+}
+
+#[test]
+fn an_idle_connection_is_closed_in_time() {
+    let upstream = upstream();
+    let sidecar = world(&upstream)
+        .set("upstream.ndh.pool", "idle_time", text("1s"))
+        .start();
+    assert_eq!(outcome(&sidecar, &get("/t/x")).0, 200);
+    assert_eq!(upstream.open(), 1);
+    assert!(
+        eventually(|| (upstream.open() == 0).then_some(())).is_some(),
+        "it stays open"
+    );
+    assert_eq!(outcome(&sidecar, &get("/t/x")).0, 200);
+    assert_eq!(upstream.connections(), 2);
+}
+
+#[test]
+fn requests_that_wait_for_one_dial_share_its_failure() {
+    let upstream = Hostile::tls(server(), |_, conn| conn.hold());
+    let sidecar = World::to(upstream.address())
+        .set("upstream.ndh", "http2", true)
+        .set("upstream.ndh.timeouts", "handshake", text("1s"))
+        .no_breaker()
+        .start();
+    let clients: Vec<_> = (0..10)
+        .map(|_| {
+            let mut client = Client::connect(sidecar.listen);
+            client.send(get("/t/x"));
+            client
+        })
+        .collect();
+    for mut client in clients {
+        let reply = client.reply("GET").expect("a reply");
+        assert_eq!((reply.status, reply.fault()), (504, Some("upstream_timeout")));
+    }
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[test]
 fn a_server_may_decline() {
     let mut config = pki().good_server();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

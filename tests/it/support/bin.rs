@@ -36,7 +36,7 @@ pub(crate) struct Sidecar {
     output: Arc<Output>,
     readers: Vec<JoinHandle<()>>,
     ended: Option<ExitStatus>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Sidecar {
@@ -83,7 +83,7 @@ impl Sidecar {
             output,
             readers,
             ended: None,
-            _directory: directory,
+            directory,
         };
         match found.unwrap_or_else(|| Err("it wrote no ready file in time".to_owned())) {
             Ok((listen, observe)) => {
@@ -146,6 +146,15 @@ impl Sidecar {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, signal);
         }
+    }
+
+    /// Replaces a piece of the configuration file and has it read again.
+    pub(crate) fn reconfigure(&self, from: &str, to: &str) {
+        let file = self.directory.path().join("config.toml");
+        let text = std::fs::read_to_string(&file).expect("read the configuration");
+        assert!(text.contains(from), "no {from} in\n{text}");
+        std::fs::write(&file, text.replace(from, to)).expect("write the configuration");
+        self.signal(Signal::HUP);
     }
 
     /// Waits for the process to end by itself.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/bytes/N`, `/bytes/N/open` | N bytes of the pattern, with and without Content-Length |
 //! | `/echo/…` | the content, as it comes |
-//! | `/t/NAME` | see [`Act`]; any other name: the request's head as text |
+//! | `/t/NAME` | see `serve`; any other name: the request's head as text |
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,6 +39,7 @@ pub(crate) struct Seen {
 #[derive(Default)]
 struct Record {
     connections: AtomicUsize,
+    open: AtomicUsize,
     /// Content bytes that the sidecar took, or gave, on paths that do not end.
     moved: AtomicUsize,
     requests: Mutex<Vec<Seen>>,
@@ -79,7 +80,11 @@ impl Upstream {
                     let (acceptor, record, gather) = (acceptor.clone(), shared.clone(), gather.clone());
                     tokio::spawn(async move {
                         match acceptor.accept(tcp).into_fallible().await {
-                            Ok(tls) => connection(tls, max_streams, record, gather).await,
+                            Ok(tls) => {
+                                record.open.fetch_add(1, Ordering::Relaxed);
+                                connection(tls, max_streams, record.clone(), gather).await;
+                                record.open.fetch_sub(1, Ordering::Relaxed);
+                            }
                             // a close with unread bytes would be a reset, and could overtake the alert
                             Err((_, mut tcp)) => {
                                 let _ = tcp.shutdown().await;
@@ -105,6 +110,11 @@ impl Upstream {
     /// How many connections were accepted so far.
     pub(crate) fn connections(&self) -> usize {
         self.record.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many of them have not ended.
+    pub(crate) fn open(&self) -> usize {
+        self.record.open.load(Ordering::Relaxed)
     }
 
     pub(crate) fn moved(&self) -> usize {
@@ -275,6 +285,13 @@ async fn serve(
         // with the reply's end the library resets the stream by NO_ERROR (RFC 9113 section 8.1)
         "early" => {
             respond.send_response(plain(403).body(()).expect("a reply"), true)?;
+        }
+        "held" | "release" => {
+            if path == "/t/release" {
+                gather.send_replace(1);
+            }
+            let _ = gather.subscribe().wait_for(|count| *count > 0).await;
+            respond.send_response(ok.body(()).expect("a reply"), true)?;
         }
         "gather" => {
             gather.send_modify(|count| *count += 1);
