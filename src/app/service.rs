@@ -237,14 +237,20 @@ impl Service {
         if latest != self.fingerprint {
             self.fingerprint = latest;
             self.reload("file");
-        } else if self.registry.is_waiting() {
-            match make_plan(&mut self.registry, &self.kind, &self.reporter) {
-                Ok(plan) if !self.registry.is_waiting() => {
-                    self.orders.send_modify(|orders| orders.plan = Arc::new(plan));
-                }
-                Ok(_) => {}
-                Err(error) => tracing::error!(%error, "the plan in force stays"),
+            return;
+        }
+        let now = clock::unix_seconds();
+        let waiting = self.registry.waiting(now);
+        if waiting == 0 {
+            return;
+        }
+        match make_plan(&mut self.registry, &self.kind, &self.reporter) {
+            // Files came for one of them, or for all.
+            Ok(plan) if self.registry.waiting(now) < waiting => {
+                self.orders.send_modify(|orders| orders.plan = Arc::new(plan));
             }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "the plan in force stays"),
         }
     }
 
