@@ -155,7 +155,7 @@ pub fn read(config: Option<&Path>) -> Result<Layers, Problems> {
     let text = text_of(path).map_err(|wrong| {
         let right = match config {
             None => "write it, or say --config FILE or DELIUS_SIDECAR_CONFIG=FILE",
-            Some(_) => "see --config and DELIUS_SIDECAR_CONFIG",
+            Some(_) => "name the file that is meant with --config FILE or DELIUS_SIDECAR_CONFIG=FILE",
         };
         let problem = Problem::error(Place::start_of(0), format!("the configuration {wrong}")).right(right);
         Problems::new(vec![source(path, String::new())], vec![problem])
