@@ -5,7 +5,7 @@
 //!
 //! # Life of a request
 //!
-//! 1. `transport::serve` accepts the connection and starts one task for it;
+//! 1. `app::worker` accepts the connection and starts one task for it, `proxy::serve`;
 //! 2. `wire::head` finds the end of the head and reads it, strictly: what could be read in two ways is refused;
 //! 3. `route` normalises the path and finds the route: what matches none never reaches an upstream;
 //! 4. `wire::headers` writes the head for the other side;

@@ -120,7 +120,10 @@ pub fn judge(args: &CheckArgs, environment: &[(String, String)], now: i64) -> Ve
                     gateway_files(loaded, now)
                 }
             },
-            |settings| format!("rules: {}, upstream: {}", settings.allow.len(), settings.upstream.host),
+            |settings| {
+                let (rules, upstream) = (settings.allow.len(), &settings.upstream);
+                format!("rules: {rules}, upstream: {}:{}", upstream.host, upstream.port)
+            },
         )
     } else {
         finish(

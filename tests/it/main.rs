@@ -2,7 +2,9 @@
 
 mod support;
 
+mod cli;
 mod config;
+mod demo;
 mod docs;
 mod errors;
 mod faulty;
