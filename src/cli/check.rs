@@ -46,7 +46,7 @@ pub struct CheckArgs {
     /// Do not read the certificates and keys that the configuration names: where the secrets are not at hand.
     #[arg(long)]
     pub no_files: bool,
-    /// Take it for the file of `gateway`; by itself only a file with [gateway] is.
+    /// Take it for the file of `gateway`; by itself only a file with `[gateway]` is.
     #[arg(long)]
     pub gateway: bool,
     /// How the result is printed.

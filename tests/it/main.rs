@@ -5,6 +5,7 @@ mod support;
 mod cli;
 mod config;
 mod demo;
+mod deploy;
 mod docs;
 mod errors;
 mod faulty;
