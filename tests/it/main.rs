@@ -2,7 +2,10 @@
 
 mod support;
 
+mod cli;
 mod config;
+mod demo;
+mod deploy;
 mod docs;
 mod errors;
 mod faulty;

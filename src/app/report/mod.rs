@@ -213,7 +213,7 @@ fn refused_now(upstream: &str, identity: Option<&str>, sentence: String, before:
     });
     let said = said_before.unwrap_or_else(|| {
         let identity = identity.unwrap_or("-");
-        tracing::warn!(upstream, identity, reason = %sentence, "not taken into use; looking again every second");
+        tracing::warn!(upstream, identity, reason = %sentence, "identity or trust not taken into use; looking again every second");
         now
     });
     Standing {

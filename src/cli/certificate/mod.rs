@@ -177,6 +177,11 @@ impl Init {
 
 impl Issue {
     fn run(&self, now: i64) -> anyhow::Result<Made> {
+        if let (Some(from), Some(to)) = (self.not_before, self.not_after)
+            && from >= to
+        {
+            bail!("--not-before {from} is not before --not-after {to}; no certificate can be valid then");
+        }
         let authority = self.authority()?;
         let (chain, key, ca) = (
             self.out.join("tls.crt"),

@@ -101,6 +101,19 @@ fn expired_and_future_certificates_can_be_made_and_are_pointed_out() {
 }
 
 #[test]
+fn a_window_that_ends_before_it_begins_is_refused_in_the_words_of_who_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    run("init --dir DIR/ca", dir.path()).unwrap();
+    let window = "--not-before 2030-01-01T00:00:00Z --not-after 2029-01-01T00:00:00Z";
+    let refused = run(&format!("issue --dir DIR/ca --dns a --out DIR/c {window}"), dir.path()).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "--not-before 2030-01-01T00:00:00Z is not before --not-after 2029-01-01T00:00:00Z; no certificate can be valid then"
+    );
+    assert!(!dir.path().join("c").exists());
+}
+
+#[test]
 fn purpose_key_and_names_are_as_asked() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path();
