@@ -355,10 +355,18 @@ impl Service {
 
     /// Ends what outlives the runtime.
     fn close(self) {
-        for thread in self.workers {
+        let Self {
+            orders,
+            workers,
+            access,
+            ..
+        } = self;
+        // Workers that were not told to drain end once nobody is left who could tell them.
+        drop(orders);
+        for thread in workers {
             let _ = thread.join();
         }
-        self.access.close();
+        access.close();
     }
 
     fn look_again(&mut self) {
@@ -413,6 +421,7 @@ impl Service {
             tokio::select! {
                 () = tokio::time::sleep(LOOK_AGAIN / 10) => self.look_again(),
                 _ = self.signals.terminate.recv() => bail!("told to stop before the identity was ready"),
+                _ = self.signals.interrupt.recv() => bail!("told to stop before the identity was ready"),
             }
         }
         let (program, arguments) = command.split_first().context("`run --` needs a command")?;

@@ -16,3 +16,4 @@ mod limits;
 mod peers;
 mod retry;
 mod smuggling;
+mod wrapper;

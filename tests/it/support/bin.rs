@@ -36,7 +36,7 @@ pub(crate) struct Sidecar {
     output: Arc<Output>,
     readers: Vec<JoinHandle<()>>,
     ended: Option<ExitStatus>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Sidecar {
@@ -50,6 +50,16 @@ impl Sidecar {
 
     /// The same for a configuration that may be refused: then how it ended and what it printed.
     pub(crate) fn try_start(command: &str, directory: TempDir, config: &str) -> Result<Self, (String, String)> {
+        Self::try_start_with(command, directory, config, &[])
+    }
+
+    /// The same with more arguments, such as `--` and a command.
+    pub(crate) fn try_start_with(
+        command: &str,
+        directory: TempDir,
+        config: &str,
+        arguments: &[&str],
+    ) -> Result<Self, (String, String)> {
         let file = directory.path().join("config.toml");
         let ready = directory.path().join("ready.json");
         std::fs::write(&file, config).expect("write a configuration");
@@ -59,6 +69,7 @@ impl Sidecar {
             .arg(&file)
             .arg("--ready-file")
             .arg(&ready)
+            .args(arguments)
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -83,7 +94,7 @@ impl Sidecar {
             output,
             readers,
             ended: None,
-            _directory: directory,
+            directory,
         };
         match found.unwrap_or_else(|| Err("it wrote no ready file in time".to_owned())) {
             Ok((listen, observe)) => {
@@ -96,6 +107,18 @@ impl Sidecar {
                 Err((status, sidecar.printed()))
             }
         }
+    }
+
+    /// Where its configuration and its certificates are.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Puts another configuration in place of the one it was started with, whole at any moment.
+    pub(crate) fn reconfigure(&self, config: &str) {
+        let beside = self.directory().join("config.part");
+        std::fs::write(&beside, config).expect("write a configuration");
+        std::fs::rename(beside, self.directory().join("config.toml")).expect("put a configuration in place");
     }
 
     /// Everything printed so far, one text.
@@ -224,5 +247,10 @@ fn read_ready(file: &Path) -> Option<(SocketAddr, Option<SocketAddr>)> {
             .and_then(Value::as_str)
             .and_then(|text| text.parse().ok())
     };
-    Some((address("listen")?, address("observe")))
+    // On a Unix socket the address is none of the network's: the test knows it.
+    let listen = match value.get("listen").and_then(Value::as_str)? {
+        unix if unix.starts_with("unix:") => SocketAddr::from(([0; 4], 0)),
+        _ => address("listen")?,
+    };
+    Some((listen, address("observe")))
 }

@@ -214,6 +214,21 @@ impl Client {
         !self.buffer.is_empty()
     }
 
+    /// Reads slowly, and throws away what it reads, until this byte has come so often; answers how often it came before
+    /// the end, or before nothing more came in time.
+    pub(crate) fn sip(&mut self, byte: u8, enough: usize) -> usize {
+        // Else the kernel would take many megabytes on the reader's behalf.
+        let small = socket2::SockRef::from(&self.socket).set_recv_buffer_size(64 * 1024);
+        small.expect("set the receive buffer");
+        let deadline = Instant::now() + patience();
+        let mut count = 0;
+        while count < enough && !self.ended && self.fill(deadline).is_ok() {
+            count += self.buffer.drain(..).filter(|one| *one == byte).count();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        count
+    }
+
     fn head(&mut self, deadline: Instant) -> Result<Reply, Broken> {
         let mut reply = Reply::default();
         let line = match self.line(deadline) {
