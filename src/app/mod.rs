@@ -376,10 +376,9 @@ impl Service {
             self.reload("file");
         } else if self.registry.is_waiting() {
             match make_plan(&mut self.registry, &self.kind, &self.reporter) {
-                Ok(plan) if !self.registry.is_waiting() => {
-                    self.orders.send_modify(|orders| orders.plan = Arc::new(plan));
-                }
-                Ok(_) => {}
+                // Also while another upstream still waits: what has arrived is used, and why the rest is refused may
+                // have changed.
+                Ok(plan) => self.orders.send_modify(|orders| orders.plan = Arc::new(plan)),
                 Err(error) => tracing::error!(%error, "the plan in force stays"),
             }
         }

@@ -13,6 +13,7 @@ mod gateway;
 mod headers;
 mod imports;
 mod limits;
+mod observe;
 mod peers;
 mod retry;
 mod smuggling;
