@@ -190,6 +190,8 @@ impl Service {
             ready_file,
             command,
         } = start;
+        // Taken before anybody learns that we listen: a change from then on is seen.
+        let fingerprint = origin.fingerprint();
         let signals = Signals::new().context("taking signals")?;
         let workers = kind.workers();
         let metrics = Arc::new(Metrics::new(workers));
@@ -269,7 +271,6 @@ impl Service {
             let text = serde_json::json!({ "listen": listening, "observe": observing }).to_string();
             write_whole(&path, &text).with_context(|| format!("writing {}", path.display()))?;
         }
-        let fingerprint = origin.fingerprint();
         Ok(Self {
             kind,
             origin,

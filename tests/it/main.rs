@@ -15,6 +15,7 @@ mod imports;
 mod limits;
 mod observe;
 mod peers;
+mod reload;
 mod retry;
 mod smuggling;
 mod wrapper;
