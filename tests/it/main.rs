@@ -4,6 +4,7 @@ mod support;
 
 mod config;
 mod docs;
+mod drain;
 mod errors;
 mod faulty;
 mod floors;
@@ -13,6 +14,7 @@ mod gateway;
 mod headers;
 mod imports;
 mod limits;
+mod listen;
 mod observe;
 mod peers;
 mod reload;
