@@ -498,9 +498,11 @@ impl<'a> Exchange<'a> {
                     self.pass_on(data);
                     return Poll::Ready(Ok(()));
                 }
-                // The head, and what of the content was framed before, must not wait for the rest.
+                // The head, and what of the content was framed before, must not wait for the rest; nor what a TLS
+                // session still holds because the caller was slow.
                 Poll::Pending => {
                     ready!(self.poll_out(cx))?;
+                    let _ = Pin::new(&mut self.client.stream).poll_flush(cx);
                     return Poll::Pending;
                 }
             }
@@ -599,7 +601,7 @@ impl<'a> Exchange<'a> {
 
     fn out_of_time(&self, thinking: bool) -> Broken {
         let name = &self.upstream.peer;
-        if self.downlink.waits_for_caller {
+        if self.downlink.waits_for_caller || self.downlink.phase == Down::Flush {
             return Broken::CallerGone;
         }
         if self.uplink.phase != Up::Done && self.uplink.waits_for_caller && self.downlink.phase == Down::Head {
