@@ -227,18 +227,22 @@ impl Registry {
             name: wanted.to_owned(),
         })?;
         let made_from = format!(
-            "{:?} {:?} {:?} {}",
-            identity, upstream.trust, upstream.tls_min, upstream.http2
+            "{:?} {:?} {:?} {:?} {}",
+            upstream.scheme, identity, upstream.trust, upstream.tls_min, upstream.http2
         );
         let kept = self
             .held
             .get(name)
             .filter(|held| held.made_from == made_from && held.is_usable(now));
+        let number = self.held.get(name).map_or(0, |held| held.number) + 1;
         let standing = match (kept, upstream.scheme) {
             (Some(held), _) => held.standing.clone(),
-            (None, Scheme::Http) => Standing::Ready(Arc::new(Generation::plain())),
+            // Numbered like any other: an upstream that spoke TLS before has connections of another generation.
+            (None, Scheme::Http) => Standing::Ready(Arc::new(Generation {
+                number,
+                ..Generation::plain()
+            })),
             (None, Scheme::Https) => {
-                let number = self.held.get(name).map_or(0, |held| held.number) + 1;
                 let named = identity.map(|(id, files)| (id.as_str(), files));
                 match store::generation(number, named, &upstream.trust, upstream.tls_min, upstream.http2, now) {
                     Ok(Loaded {

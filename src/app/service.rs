@@ -61,6 +61,8 @@ impl Service {
             ready_file,
             command,
         } = start;
+        // Taken before anybody learns that we listen: a change from then on is seen.
+        let fingerprint = origin.fingerprint();
         let signals = Signals::new().context("taking signals")?;
         let workers = kind.workers();
         let metrics = Arc::new(Metrics::new(workers));
@@ -140,7 +142,6 @@ impl Service {
             let text = serde_json::json!({ "listen": listening, "observe": observing }).to_string();
             write_whole(&path, &text).with_context(|| format!("writing {}", path.display()))?;
         }
-        let fingerprint = origin.fingerprint();
         Ok(Self {
             kind,
             origin,
@@ -226,10 +227,18 @@ impl Service {
 
     /// Ends what outlives the runtime.
     pub(super) fn close(self) {
-        for thread in self.workers {
+        let Self {
+            orders,
+            workers,
+            access,
+            ..
+        } = self;
+        // Workers that were not told to drain end once nobody is left who could tell them.
+        drop(orders);
+        for thread in workers {
             let _ = thread.join();
         }
-        self.access.close();
+        access.close();
     }
 
     fn look_again(&mut self) {
@@ -290,6 +299,7 @@ impl Service {
             tokio::select! {
                 () = tokio::time::sleep(LOOK_AGAIN / 10) => self.look_again(),
                 _ = self.signals.terminate.recv() => bail!("told to stop before the identity was ready"),
+                _ = self.signals.interrupt.recv() => bail!("told to stop before the identity was ready"),
             }
         }
         command::start(&command)

@@ -79,7 +79,10 @@ pub fn work(post: Post) -> io::Result<Ended> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
-    runtime.block_on(serve(post))
+    let ended = runtime.block_on(serve(post));
+    // Name resolution may still hold a thread; it must not hold the drain.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve(post: Post) -> io::Result<Ended> {

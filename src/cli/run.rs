@@ -84,16 +84,21 @@ fn start(
         Kind::Sidecar(settings) => &settings.log,
         Kind::Gateway(settings) => &settings.log,
     };
-    if let Err(error) = telemetry::log::init(log) {
-        let _ = writeln!(io::stderr(), "error: {error}");
-        return ExitCode::from(2);
-    }
-    match app::run(Start {
+    let events = match telemetry::log::init(log) {
+        Ok(events) => events,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let outcome = app::run(Start {
         kind,
         origin: Box::new(origin),
         ready_file,
         command,
-    }) {
+    });
+    events.close();
+    match outcome {
         Ok(Outcome::Drained) => ExitCode::SUCCESS,
         Ok(Outcome::Late) => ExitCode::FAILURE,
         // As a shell says it: 128 and the signal's number.

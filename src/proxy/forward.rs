@@ -20,7 +20,6 @@ use crate::config::settings::Times;
 use crate::fault::{Code, Fault};
 use crate::upstream::Target;
 use crate::upstream::multiplex::Lease;
-use crate::wire::body::{Decoder, Step};
 use crate::wire::framing::Length;
 use crate::wire::reply::{self, Manner};
 
@@ -356,7 +355,8 @@ async fn fail(client: &mut Client, workspace: &Workspace, story: &mut Story, ter
     }
     client.out.clear();
     client.out_sent = 0;
-    let unread = content_is_unread(client, terms.length);
+    // Content that did not come with the head may be half read by now, and where it ends in the buffer is not known.
+    let unread = terms.length != Length::Empty;
     let keep_alive = terms.keep_alive && !unread && fault.code != Code::RequestMalformed;
     let manner = Manner {
         version: terms.version,
@@ -371,10 +371,4 @@ async fn fail(client: &mut Client, workspace: &Workspace, story: &mut Story, ter
         (true, true) => After::Next,
         (true, false) => After::Linger,
     }
-}
-
-/// Whether content of the request may still come: then the connection cannot carry another request.
-fn content_is_unread(client: &Client, length: Length) -> bool {
-    let mut decoder = Decoder::new(length);
-    !matches!(decoder.step(client.buffer.filled()), Ok(Step::End { .. }))
 }

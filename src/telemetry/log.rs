@@ -16,6 +16,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::events::Events;
 use super::line::{Stamp, escape, escape_or_quote, escape_unquoted};
 use super::mask::Masking;
 use crate::clock;
@@ -34,17 +35,22 @@ pub enum LogError {
         #[source]
         source: ParseError,
     },
+    #[error("starting the thread that writes events: {0}")]
+    Thread(#[from] io::Error),
 }
 
-/// Sends the program's events to stdout from now on. The first call decides; later ones change nothing.
+/// Sends the program's events to stdout from now on, by a thread of their own; close what is answered before the
+/// process ends. The first call decides; later ones change nothing.
 ///
 /// # Errors
-/// When the level cannot be read.
-pub fn init(log: &Log) -> Result<(), LogError> {
+/// When the level cannot be read, or the thread cannot be started.
+pub fn init(log: &Log) -> Result<Events, LogError> {
     let colour = io::stdout().is_terminal();
-    let subscriber = subscriber(log, colour, || Masking::new(io::stdout()))?;
+    let events = Events::start(io::stdout())?;
+    let lines = events.clone();
+    let subscriber = subscriber(log, colour, move || Masking::new(lines.clone()))?;
     let _ = tracing::subscriber::set_global_default(subscriber);
-    Ok(())
+    Ok(events)
 }
 
 fn subscriber<W>(log: &Log, colour: bool, writer: W) -> Result<impl Subscriber + Send + Sync + 'static, LogError>

@@ -5,6 +5,7 @@
 
 pub mod access;
 mod entry;
+pub mod events;
 pub mod exchange;
 mod line;
 pub mod log;

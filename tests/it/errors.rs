@@ -468,3 +468,28 @@ fn every_code_of_the_table_is_provoked_here() {
         .collect();
     assert!(missing.is_empty(), "no test provokes {missing:?}");
 }
+
+/// A chunked request whose last chunk lies in the buffer when the upstream fails: what follows the fault reply must not
+/// be read from the middle of it.
+#[test]
+fn a_fault_in_the_middle_of_chunked_content_is_the_last_thing_said() {
+    let sidecar = World::to(nobody()).no_breaker().start();
+    for content in ["0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\n", "0\r\nX-Trailer: y\r\n\r\n"] {
+        let mut client = Client::connect(sidecar.listen);
+        client.send(format!(
+            "POST /t/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{content}"
+        ));
+        let reply = client.reply("POST").expect("a reply");
+        assert_eq!(reply.fault(), Some("upstream_unreachable"), "{reply:?}");
+        if reply.header("connection") == Some("close") {
+            assert!(client.closed(), "one request, one reply: {content:?}");
+        } else {
+            let reply = client.get("/nowhere/at/all").expect("a reply");
+            assert_eq!(
+                reply.fault(),
+                Some("route_unknown"),
+                "a reply to another request: {content:?}"
+            );
+        }
+    }
+}

@@ -243,3 +243,34 @@ fn the_sidecar_and_the_gateway_together() {
         "{reply:?}"
     );
 }
+
+/// The service has written a part of its reply and pauses; the peer is slow to read it, so that the end of the part
+/// waits in the gateway's TLS session. All of it must arrive before the service goes on. Which sizes end there depends
+/// on the kernel's buffers, so there are many.
+#[test]
+fn a_slow_peer_gets_all_that_the_service_has_said_so_far() {
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let service = Hostile::plain(move |_, conn| {
+        while let Some(head) = conn.head() {
+            let part: usize = head.split(['/', ' ']).find_map(|word| word.parse().ok()).unwrap_or(0);
+            conn.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            conn.write(format!("{part:x}\r\n"))
+                .write(vec![b'x'; part])
+                .write("\r\n");
+            let _ = gate
+                .lock()
+                .map(|gate| gate.recv_timeout(crate::support::patience() * 2));
+            conn.write("0\r\n\r\n");
+        }
+    });
+    let gateway = gateway(service.address());
+    let config = pki().client_config(Tls::V13, Some(&pki().client(Key::Ecdsa)));
+    for part in (256..=640).step_by(24).map(|kib| kib * 1024) {
+        let mut client = Client::connect_narrowly(gateway.listen, NDH, &config).expect("a handshake");
+        client.send(get(&format!("/t/{part}")));
+        assert_eq!(client.sip(b'x', part), part, "and then nothing");
+        open.send(()).expect("the service waits");
+        assert!(client.first_byte(), "and then the end");
+    }
+}

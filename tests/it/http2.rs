@@ -228,7 +228,7 @@ fn a_new_generation_has_its_own_connection_and_the_old_one_finishes_what_it_carr
     let mut held = Client::connect(sidecar.listen);
     held.send(get("/t/held"));
     assert!(eventually(|| (!upstream.seen("/t/held").is_empty()).then_some(())).is_some());
-    sidecar.reconfigure("tls_min = \"1.2\"", "tls_min = \"1.3\"");
+    sidecar.substitute("tls_min = \"1.2\"", "tls_min = \"1.3\"");
     let moved = eventually(|| {
         assert_eq!(outcome(&sidecar, &get("/t/x")), (200, None));
         (upstream.connections() == 2).then_some(())

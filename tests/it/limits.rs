@@ -10,7 +10,7 @@ use crate::support::raw::{Broken, Client, Reply};
 use crate::support::world::World;
 
 /// An upstream that keeps every request whose path says `hold` unanswered until the gate opens.
-fn gated() -> (Hostile, std::sync::mpsc::Sender<()>) {
+pub(crate) fn gated() -> (Hostile, std::sync::mpsc::Sender<()>) {
     let (open, gate) = std::sync::mpsc::channel::<()>();
     let gate = std::sync::Mutex::new(gate);
     let upstream = Hostile::tls(pki().good_server(), move |_, conn| {

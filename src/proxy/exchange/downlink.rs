@@ -229,9 +229,11 @@ impl Exchange<'_> {
                     self.pass_on(data);
                     return Poll::Ready(Ok(()));
                 }
-                // The head, and what of the content was framed before, must not wait for the rest.
+                // The head, and what of the content was framed before, must not wait for the rest; nor what a TLS
+                // session still holds because the caller was slow.
                 Poll::Pending => {
                     ready!(self.poll_out(cx))?;
+                    let _ = Pin::new(&mut self.client.stream).poll_flush(cx);
                     return Poll::Pending;
                 }
             }

@@ -50,6 +50,16 @@ impl Sidecar {
 
     /// The same for a configuration that may be refused: then how it ended and what it printed.
     pub(crate) fn try_start(command: &str, directory: TempDir, config: &str) -> Result<Self, (String, String)> {
+        Self::try_start_with(command, directory, config, &[])
+    }
+
+    /// The same with more arguments, such as `--` and a command.
+    pub(crate) fn try_start_with(
+        command: &str,
+        directory: TempDir,
+        config: &str,
+        arguments: &[&str],
+    ) -> Result<Self, (String, String)> {
         let file = directory.path().join("config.toml");
         let ready = directory.path().join("ready.json");
         std::fs::write(&file, config).expect("write a configuration");
@@ -59,6 +69,7 @@ impl Sidecar {
             .arg(&file)
             .arg("--ready-file")
             .arg(&ready)
+            .args(arguments)
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -96,6 +107,18 @@ impl Sidecar {
                 Err((status, sidecar.printed()))
             }
         }
+    }
+
+    /// Where its configuration and its certificates are.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Puts another configuration in place of the one it was started with, whole at any moment.
+    pub(crate) fn reconfigure(&self, config: &str) {
+        let beside = self.directory().join("config.part");
+        std::fs::write(&beside, config).expect("write a configuration");
+        std::fs::rename(beside, self.directory().join("config.toml")).expect("put a configuration in place");
     }
 
     /// Everything printed so far, one text.
@@ -149,7 +172,7 @@ impl Sidecar {
     }
 
     /// Replaces a piece of the configuration file and has it read again.
-    pub(crate) fn reconfigure(&self, from: &str, to: &str) {
+    pub(crate) fn substitute(&self, from: &str, to: &str) {
         let file = self.directory.path().join("config.toml");
         let text = std::fs::read_to_string(&file).expect("read the configuration");
         assert!(text.contains(from), "no {from} in\n{text}");
@@ -233,5 +256,10 @@ fn read_ready(file: &Path) -> Option<(SocketAddr, Option<SocketAddr>)> {
             .and_then(Value::as_str)
             .and_then(|text| text.parse().ok())
     };
-    Some((address("listen")?, address("observe")))
+    // On a Unix socket the address is none of the network's: the test knows it.
+    let listen = match value.get("listen").and_then(Value::as_str)? {
+        unix if unix.starts_with("unix:") => SocketAddr::from(([0; 4], 0)),
+        _ => address("listen")?,
+    };
+    Some((listen, address("observe")))
 }

@@ -228,6 +228,12 @@ impl Conn {
         true
     }
 
+    /// Whether what comes first on this connection is a TLS handshake; takes nothing of it.
+    pub(crate) fn begins_with_tls(&self) -> bool {
+        let mut first = [0];
+        matches!(self.stream.peek(&mut first), Ok(1)) && first[0] == 0x16
+    }
+
     /// Reads one request head, with the empty line. `None` when the connection ended before.
     pub(crate) fn head(&mut self) -> Option<String> {
         loop {

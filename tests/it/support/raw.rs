@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use socket2::{Domain, Socket, Type};
 
 use super::patience;
 
@@ -107,7 +108,20 @@ impl Client {
 
     /// The same over TLS, to prove the peers themselves. The handshake is done when this returns.
     pub(crate) fn connect_tls(address: SocketAddr, name: &str, config: &Arc<ClientConfig>) -> io::Result<Self> {
-        let mut socket = socket(address);
+        Self::tls_over(socket(address), name, config)
+    }
+
+    /// The same for a peer to which little fits on the way: small segments, a small window. The kernel would else take
+    /// many megabytes on its behalf.
+    pub(crate) fn connect_narrowly(address: SocketAddr, name: &str, config: &Arc<ClientConfig>) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_tcp_mss(600)?;
+        socket.set_recv_buffer_size(8 * 1024)?;
+        socket.connect(&address.into())?;
+        Self::tls_over(socket.into(), name, config)
+    }
+
+    fn tls_over(mut socket: TcpStream, name: &str, config: &Arc<ClientConfig>) -> io::Result<Self> {
         let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
         let mut tls = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
         while tls.is_handshaking() {
@@ -212,6 +226,18 @@ impl Client {
             }
         }
         !self.buffer.is_empty()
+    }
+
+    /// Reads slowly, and throws away what it reads, until this byte has come so often; answers how often it came before
+    /// the end, or before nothing more came in time.
+    pub(crate) fn sip(&mut self, byte: u8, enough: usize) -> usize {
+        let deadline = Instant::now() + patience();
+        let mut count = 0;
+        while count < enough && !self.ended && self.fill(deadline).is_ok() {
+            count += self.buffer.drain(..).filter(|one| *one == byte).count();
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        count
     }
 
     fn head(&mut self, deadline: Instant) -> Result<Reply, Broken> {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use super::bin::Sidecar;
 use super::pki::{APP, Key, Leaf, NDH, pki};
@@ -102,16 +103,19 @@ impl World {
     }
 
     pub(crate) fn start(self) -> Sidecar {
-        let directory = tempfile::Builder::new()
-            .prefix("delius-world-")
-            .tempdir()
-            .expect("a temporary directory");
-        let path = |name: &str| directory.path().join(name);
+        let directory = directory();
+        let config = self.write(directory.path());
+        Sidecar::start(directory, &config)
+    }
+
+    /// Writes the certificates into `directory`; the configuration's text.
+    pub(crate) fn write(self, directory: &Path) -> String {
+        let path = |name: &str| directory.join(name);
         let mut world = self;
         let url = text(&world.url);
-        world = world
-            .set("listen", "address", text("127.0.0.1:0"))
-            .set("observe", "address", text("127.0.0.1:0"));
+        let listen = world.settings.entry("listen").or_default();
+        listen.entry("address").or_insert_with(|| text("127.0.0.1:0"));
+        world = world.set("observe", "address", text("127.0.0.1:0"));
         world = world.set("upstream.ndh", "url", url).set("log", "format", text("json"));
         if let Some(pem) = world.trust.take() {
             std::fs::write(path("ca.crt"), pem).expect("write the trust bundle");
@@ -131,8 +135,7 @@ impl World {
                 .set("identity.allocation-manager", "private_key", text(&key))
                 .set("upstream.ndh", "identity", text(APP));
         }
-        let config = world.toml();
-        Sidecar::start(directory, &config)
+        world.toml()
     }
 
     fn toml(&self) -> String {
@@ -154,12 +157,18 @@ impl World {
     }
 }
 
+/// A directory for one sidecar.
+pub(crate) fn directory() -> tempfile::TempDir {
+    let made = tempfile::Builder::new().prefix("delius-world-").tempdir();
+    made.expect("a temporary directory")
+}
+
 /// A TOML string.
 pub(crate) fn text(value: &str) -> String {
     format!("{value:?}")
 }
 
-fn private(file: &std::path::Path) {
+fn private(file: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(file, PermissionsExt::from_mode(0o600)).expect("set the key's mode");
 }
