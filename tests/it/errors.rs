@@ -493,3 +493,17 @@ fn a_fault_in_the_middle_of_chunked_content_is_the_last_thing_said() {
         }
     }
 }
+
+/// While one request waits to try again, or its caller is slow to take the refusal, others come and go.
+#[test]
+fn requests_that_fail_at_the_same_time_are_each_told_so() {
+    let sidecar = World::to(nobody()).no_breaker().start();
+    let mut clients: Vec<Client> = (0..40).map(|_| Client::connect(sidecar.listen)).collect();
+    for client in &mut clients {
+        client.send("GET /t/x HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    for client in &mut clients {
+        let reply = client.reply("GET").expect("a reply");
+        assert_eq!(reply.fault(), Some("upstream_unreachable"), "{reply:?}");
+    }
+}
