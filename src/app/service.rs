@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
@@ -68,8 +69,9 @@ impl Service {
         let metrics = Arc::new(Metrics::new(workers));
         let readiness = Readiness::new();
         let reporter = Reporter::new(metrics.clone(), readiness.clone());
-        let bound =
-            listen::bind(&kind.address(), workers).with_context(|| format!("listening on {:?}", kind.address()))?;
+        let bound = listen::bind(&kind.address(), workers).with_context(|| in_use(&kind.address()))?;
+        // Before anything is taken into use: a start that cannot succeed leaves no trace.
+        let observe = kind.observe().map(observe_socket).transpose()?;
         let listening = bound.first().map(listen::Bound::address).unwrap_or_default();
 
         let mut registry = Registry::new(metrics.clone());
@@ -117,12 +119,9 @@ impl Service {
         readiness.met("listening");
         readiness.met("configuration");
 
-        let observing = match kind.observe() {
+        let observing = match observe {
             None => None,
-            Some(address) => {
-                let bound =
-                    std::net::TcpListener::bind(address).with_context(|| format!("observe: listening on {address}"))?;
-                bound.set_nonblocking(true)?;
+            Some(bound) => {
                 let listener = tokio::net::TcpListener::from_std(bound)?;
                 let address = listener.local_addr()?;
                 let status = reporter.status(orders.subscribe());
@@ -304,6 +303,16 @@ impl Service {
         }
         command::start(&command)
     }
+}
+
+fn in_use(address: &dyn std::fmt::Display) -> String {
+    format!("listening on {address} failed; is another process there, or the address not of this machine")
+}
+
+fn observe_socket(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
+    let bound = std::net::TcpListener::bind(address).with_context(|| format!("observe: {}", in_use(&address)))?;
+    bound.set_nonblocking(true)?;
+    Ok(bound)
 }
 
 /// Makes the plan and says what came of reading the identity files.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::attempt::{self, Attempt, Verdict};
-use super::breaker::{Admission, Outcome, Permit};
+use super::breaker::{Admission, Outcome, Permit, State};
 use super::client::Client;
 use super::exchange::{Broken, Exchange, Finished, Progress, Terms};
 use super::plan::Lane;
@@ -126,6 +126,7 @@ impl Held<'_> {
     fn settle(mut self, said: Said, person: Option<u64>) {
         let Some(permit) = self.permit.take() else { return };
         let (now, mut breaker) = (clock::monotonic(), self.lender.breaker.borrow_mut());
+        let before = breaker.state();
         match said {
             Said::Well => breaker.record(now, permit, Outcome::Success),
             Said::Failed => {
@@ -140,6 +141,18 @@ impl Held<'_> {
             }
             Said::Unreachable => breaker.record(now, permit, Outcome::ConnectionFault),
             Said::Nothing => breaker.abandon(now, permit),
+        }
+        let after = breaker.state();
+        if before != after {
+            let target = self.lender.target.borrow();
+            target.meter.circuit(after.as_str());
+            match after {
+                State::Closed => tracing::info!(upstream = target.name, "circuit closed: the upstream answers again"),
+                _ => tracing::warn!(
+                    upstream = target.name,
+                    "circuit open: requests keep failing; the upstream is left alone"
+                ),
+            }
         }
     }
 }

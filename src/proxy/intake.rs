@@ -12,6 +12,7 @@ use super::worker::{Worker, Workspace};
 use crate::config::settings::Authorization;
 use crate::fault::{Code, Fault};
 use crate::route::path;
+use crate::telemetry::metrics::Forbidden;
 use crate::wire::framing::{self, Length, RequestFraming};
 use crate::wire::head::{RequestLine, Version};
 use crate::wire::headers::{self, RequestRules, write_request};
@@ -53,7 +54,7 @@ pub(super) enum Order {
     },
     Health,
     /// The gateway lets nobody know why.
-    Forbid(String),
+    Forbid(Forbidden, String),
 }
 
 /// What the forwarding needs of the request once its head has left the buffer.
@@ -93,7 +94,7 @@ pub(super) fn order(
     let (path, query) = headers::path_and_query(&incoming.line, raw);
     let doors = caller.doors(plan);
     if doors.is_none() && plan.unmatched == Unmatched::Forbidden {
-        return Ok(Order::Forbid(format!("no rule admits {caller}")));
+        return Ok(Order::Forbid(Forbidden::Peer, format!("no rule admits {caller}")));
     }
     // `*` and an authority are well-formed targets that no route can match.
     let path = if path.first() == Some(&b'/') {
@@ -105,6 +106,7 @@ pub(super) fn order(
     let Some((lane, captures)) = plan.find(doors, method, path) else {
         return match plan.unmatched {
             Unmatched::Forbidden => Ok(Order::Forbid(
+                Forbidden::Request,
                 "no rule that admits this certificate allows the request".to_owned(),
             )),
             Unmatched::Misdirected if path == "/health/ping" && matches!(method, "GET" | "HEAD") => Ok(Order::Health),

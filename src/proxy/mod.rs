@@ -146,12 +146,16 @@ async fn answer(
         Ok(Order::Health) => {
             let up = world.lenders.iter().all(|lender| lender.is_up());
             story.status = if up { 200 } else { 503 };
+            if !up {
+                story.refused = Some("an upstream has no usable identity, or its circuit is open".to_owned());
+            }
             finish(worker, client, incoming, story, |out, manner| {
                 reply::write_health(out, up, manner)
             })
             .await
         }
-        Ok(Order::Forbid(reason)) => {
+        Ok(Order::Forbid(what, reason)) => {
+            worker.scribe.borrow().forbidden(what);
             story.status = 403;
             story.refused = Some(reason);
             finish(worker, client, incoming, story, reply::write_forbidden).await

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::AccessBuffer;
-use super::metrics::{Metrics, RouteMeter};
+use super::metrics::{Forbidden, Metrics, RouteMeter};
 use crate::fault::Code;
 
 /// What there is to say about one request.
@@ -72,6 +72,11 @@ impl Scribe {
     /// A request goes to the upstream once more.
     pub fn retried(&mut self, upstream: &str, why: &str) {
         self.metrics.retried(upstream, why);
+    }
+
+    /// Counts a 403 of the gateway.
+    pub fn forbidden(&self, what: Forbidden) {
+        self.metrics.forbidden(what);
     }
 
     /// Passes the access lines on.

@@ -1,8 +1,8 @@
-//! Finds the end of a head and splits it into spans (RFC 9112 sections 2 to 5).
+//! Splits a head into spans (RFC 9112 sections 2 to 5).
 //!
-//! Invariants of a [`Head`] that exists: every line ended in CRLF; no bare CR, LF or NUL anywhere; names are tokens
+//! Invariants of [`Fields`] that were parsed: every line ended in CRLF; no bare CR, LF or NUL anywhere; names are tokens
 //! directly followed by the colon; values hold no control character but HTAB; no line was folded. The spans point
-//! into the bytes that were parsed, so a `Head` is only meaningful together with them.
+//! into the bytes that were parsed, and mean something only together with them.
 
 use memchr::memchr;
 

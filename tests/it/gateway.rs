@@ -36,6 +36,8 @@ deadline = "2s"
 quiet = "50ms"
 [log]
 format = "json"
+[observe]
+address = "127.0.0.1:0"
 [upstream.delius]
 url = "http://{service}"
 unsafe_plain = true
@@ -127,7 +129,18 @@ fn the_right_ca_is_not_enough() {
     assert!(service.seen().is_empty(), "nobody asked the service");
     let line = gateway.wait_line(|line| line[STATUS] == 403).expect("an access line");
     let reason = line["detail"].as_str().unwrap_or_default();
-    assert!(reason.contains("certificate"), "the operator is told why: {line}");
+    assert!(
+        reason.contains("no rule admits the certificate of dns:some-other-service"),
+        "the operator is told who and why: {line}"
+    );
+    let metrics = Client::connect(gateway.observe.expect("an observe address"))
+        .get("/metrics")
+        .expect("metrics")
+        .text();
+    assert!(
+        metrics.contains("delius_sidecar_gateway_refusals_total{reason=\"peer\"} 2"),
+        "{metrics}"
+    );
 }
 
 #[test]

@@ -103,7 +103,13 @@ impl Metrics {
         let help = "New configurations that came into force (ok), or were refused";
         let mut family = Family::new(out, named!("config_reloads"), help, MetricType::Counter)?;
         family.counter(&[("result", "ok")], self.reloads_ok.load(Relaxed))?;
-        family.counter(&[("result", "refused")], self.reloads_refused.load(Relaxed))
+        family.counter(&[("result", "refused")], self.reloads_refused.load(Relaxed))?;
+        let help =
+            "Requests that the gateway answered with 403: no rule for the peer, or none of its rules for the request";
+        let mut family = Family::new(out, named!("gateway_refusals"), help, MetricType::Counter)?;
+        let [peer, request] = &self.forbidden;
+        family.counter(&[("reason", "peer")], peer.load(Relaxed))?;
+        family.counter(&[("reason", "request")], request.load(Relaxed))
     }
 
     fn to_upstreams(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -39,6 +39,8 @@ pub struct Metrics {
     access_lines_dropped: AtomicU64,
     reloads_ok: AtomicU64,
     reloads_refused: AtomicU64,
+    /// By `Forbidden`: the peer, the request.
+    forbidden: [AtomicU64; 2],
     front_handshakes_refused: Mutex<BTreeMap<String, u64>>,
     certificates: Mutex<BTreeMap<(String, String), Vec<Sample>>>,
     generations: Mutex<BTreeMap<String, (String, u64)>>,
@@ -61,6 +63,15 @@ pub struct Sample {
     pub not_after: i64,
 }
 
+/// Why the gateway answered 403.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forbidden {
+    /// No rule admits the certificate.
+    Peer,
+    /// A rule admits the certificate, but not to this method and path.
+    Request,
+}
+
 impl Metrics {
     /// Everything at zero.
     #[must_use]
@@ -75,6 +86,7 @@ impl Metrics {
             access_lines_dropped: AtomicU64::new(0),
             reloads_ok: AtomicU64::new(0),
             reloads_refused: AtomicU64::new(0),
+            forbidden: Default::default(),
             front_handshakes_refused: Mutex::default(),
             certificates: Mutex::default(),
             generations: Mutex::default(),
@@ -138,6 +150,11 @@ impl Metrics {
         *lock(&self.front_handshakes_refused)
             .entry(reason.to_owned())
             .or_default() += 1;
+    }
+
+    /// The gateway answered 403.
+    pub fn forbidden(&self, what: Forbidden) {
+        self.forbidden[what as usize].fetch_add(1, Relaxed);
     }
 
     /// A new configuration came into force, or was refused.
@@ -222,6 +239,7 @@ mod tests {
         metrics.client_left();
         metrics.refused_connection();
         metrics.front_handshake_refused("expired");
+        metrics.forbidden(Forbidden::Request);
         metrics.config_reloaded(false);
         metrics.generation("ndh", Some(("allocation-manager", 2)));
         let ndh = metrics.upstream("ndh");
