@@ -5,12 +5,14 @@
 //!
 //! # Life of a request
 //!
-//! 1. `transport::serve` accepts the connection and starts one task for it;
-//! 2. `wire::head` finds the end of the head and reads it, strictly: what could be read in two ways is refused;
+//! 1. `app::worker` accepts the connection and starts one task for it, `proxy::serve`;
+//! 2. `wire::end` finds the end of the head, `wire::head` and `wire::framing` read it strictly: what could be read in two
+//!    ways is refused;
 //! 3. `route` normalises the path and finds the route: what matches none never reaches an upstream;
 //! 4. `wire::headers` writes the head for the other side;
-//! 5. `upstream` lends a connection of the identity generation now in use, or dials one;
-//! 6. `proxy` moves the bodies both ways at once and judges the reply's head as strictly;
+//! 5. `proxy::forward` asks the breaker and takes a connection of the identity generation now in use, kept or dialled
+//!    (`upstream`);
+//! 6. `proxy::exchange` moves the bodies both ways at once and judges the reply's head as strictly;
 //! 7. `telemetry` gets one record, whatever happened; a `Fault` becomes a reply in `wire::reply`.
 //!
 //! # The one rule

@@ -32,6 +32,12 @@ struct Held {
     standing: Standing,
 }
 
+impl Held {
+    fn is_usable(&self, now: i64) -> bool {
+        matches!(&self.standing, Standing::Ready(generation) if generation.check_dates(now).is_ok())
+    }
+}
+
 /// A plan that could not be made. Texts name what is wrong and where.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -173,12 +179,10 @@ impl Registry {
         })
     }
 
-    /// Whether some upstream waits for files that were missing or unacceptable.
+    /// How many upstreams wait for files: they were missing or unacceptable, or what they held has expired since.
     #[must_use]
-    pub fn is_waiting(&self) -> bool {
-        self.held
-            .values()
-            .any(|held| matches!(held.standing, Standing::Absent(_)))
+    pub fn waiting(&self, now: i64) -> usize {
+        self.held.values().filter(|held| !held.is_usable(now)).count()
     }
 
     fn lane(
@@ -229,7 +233,7 @@ impl Registry {
         let kept = self
             .held
             .get(name)
-            .filter(|held| held.made_from == made_from && matches!(held.standing, Standing::Ready(_)));
+            .filter(|held| held.made_from == made_from && held.is_usable(now));
         let number = self.held.get(name).map_or(0, |held| held.number) + 1;
         let standing = match (kept, upstream.scheme) {
             (Some(held), _) => held.standing.clone(),

@@ -46,7 +46,7 @@ pub struct CheckArgs {
     /// Do not read the certificates and keys that the configuration names: where the secrets are not at hand.
     #[arg(long)]
     pub no_files: bool,
-    /// Take it for the file of `gateway`; by itself only a file with [gateway] is.
+    /// Take it for the file of `gateway`; by itself only a file with `[gateway]` is.
     #[arg(long)]
     pub gateway: bool,
     /// How the result is printed.
@@ -120,7 +120,10 @@ pub fn judge(args: &CheckArgs, environment: &[(String, String)], now: i64) -> Ve
                     gateway_files(loaded, now)
                 }
             },
-            |settings| format!("rules: {}, upstream: {}", settings.allow.len(), settings.upstream.host),
+            |settings| {
+                let (rules, upstream) = (settings.allow.len(), &settings.upstream);
+                format!("rules: {rules}, upstream: {}:{}", upstream.host, upstream.port)
+            },
         )
     } else {
         finish(
@@ -155,7 +158,7 @@ pub fn read(config: Option<&Path>) -> Result<Layers, Problems> {
     let text = text_of(path).map_err(|wrong| {
         let right = match config {
             None => "write it, or say --config FILE or DELIUS_SIDECAR_CONFIG=FILE",
-            Some(_) => "see --config and DELIUS_SIDECAR_CONFIG",
+            Some(_) => "name the file that is meant with --config FILE or DELIUS_SIDECAR_CONFIG=FILE",
         };
         let problem = Problem::error(Place::start_of(0), format!("the configuration {wrong}")).right(right);
         Problems::new(vec![source(path, String::new())], vec![problem])

@@ -36,6 +36,7 @@ pub struct DemoArgs {
     /// Leave everything running afterwards and print curl lines to try
     #[arg(long)]
     serve: bool,
+    /// How the result is printed
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }

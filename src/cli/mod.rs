@@ -16,6 +16,11 @@ use clap::{Parser, Subcommand};
 /// Carries the allocation manager's requests to Delius over mutual TLS.
 #[derive(Debug, Parser)]
 #[command(name = "delius-sidecar", version, max_term_width = 100)]
+#[command(after_help = "Examples:\n  \
+    delius-sidecar demo                          the whole path on this machine, with no set-up\n  \
+    delius-sidecar check --config config/production.toml --no-files\n  \
+    delius-sidecar run --config config/production.toml\n\n\
+    Exit codes: 0 done or drained, 1 failed while running or not drained in time, 2 usage or configuration.")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -29,7 +34,11 @@ enum Command {
     StandIn(standin::StandInArgs),
     Check(check::CheckArgs),
     /// A small certificate authority, for development and staging only
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  delius-sidecar ca init --dir certs-dev/ca\n  \
+                      delius-sidecar ca issue --dir certs-dev/ca --dns allocation-manager --out certs-dev/client"
+    )]
     Ca(certificate::CaCommand),
 }
 

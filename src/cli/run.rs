@@ -136,10 +136,10 @@ impl Files {
         let layers = check::read(self.config.as_deref())?;
         if self.gateway {
             let loaded = config::load_gateway(&layers.sources, &self.environment)?;
-            Ok((Kind::Gateway(loaded.settings), loaded.warnings))
+            Ok((Kind::Gateway(Box::new(loaded.settings)), loaded.warnings))
         } else {
             let loaded = config::load_run(&layers.sources, &self.environment)?;
-            Ok((Kind::Sidecar(loaded.settings), loaded.warnings))
+            Ok((Kind::Sidecar(Box::new(loaded.settings)), loaded.warnings))
         }
     }
 }

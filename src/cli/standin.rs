@@ -14,8 +14,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::rehearsal::delius::{CustodialEvents, Data, Rule, parse_duration};
 use crate::rehearsal::standin::{DeliusStandIn, Options};
 
-/// What stands in, and for whom.
+/// A constructed Delius, where there is none: staging, development, rehearsals.
 #[derive(Debug, Args)]
+#[command(after_help = "Example: delius-sidecar stand-in delius --listen 127.0.0.1:8081")]
 pub struct StandInArgs {
     #[command(subcommand)]
     side: Side,

@@ -21,6 +21,8 @@ pub struct Generation {
     pub identity: Option<String>,
     /// The earliest end of validity in the chain, in Unix seconds.
     pub not_after: Option<i64>,
+    /// The server may choose HTTP/2.
+    pub offers_http2: bool,
     /// `None` towards an upstream in the clear.
     pub connector: Option<TlsConnector>,
 }
@@ -33,6 +35,7 @@ impl Generation {
             number,
             identity,
             not_after,
+            offers_http2: config.alpn_protocols.iter().any(|protocol| protocol == b"h2"),
             connector: Some(TlsConnector::from(Arc::new(config))),
         }
     }
@@ -44,6 +47,7 @@ impl Generation {
             number: 1,
             identity: None,
             not_after: None,
+            offers_http2: false,
             connector: None,
         }
     }

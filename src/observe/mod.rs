@@ -5,16 +5,15 @@
 //! carries one request and lives ten seconds at most. Readiness never depends on an upstream.
 
 mod page;
+mod reply;
 pub mod status;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http::header::{ALLOW, CONTENT_SECURITY_POLICY};
+use http::{HeaderValue, Method, Request, StatusCode};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -30,6 +29,7 @@ use crate::clock;
 use crate::lifecycle::Readiness;
 use crate::telemetry::metrics::{self, Metrics};
 
+use reply::{Page, Reply, Report, content, find, json, text, with};
 use status::Status;
 
 const CONNECTIONS: usize = 64;
@@ -40,33 +40,12 @@ const CONNECTION: Duration = Duration::from_secs(10);
 /// After `accept` failed for want of file descriptors: time for some to come free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-type Reply = Response<Full<Bytes>>;
-
 /// What is shown.
 #[derive(Clone)]
 pub struct Sources {
     metrics: Arc<Metrics>,
     readiness: Readiness,
     status: Arc<dyn Fn() -> Status + Send + Sync>,
-}
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Page {
-    Live,
-    Ready,
-    Started,
-    Health,
-    Info,
-    Report(Report),
-}
-
-/// What takes a moment to put together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Report {
-    Metrics,
-    Certificates,
-    People,
 }
 
 impl Sources {
@@ -181,21 +160,6 @@ async fn answer(method: &Method, path: &str, sources: &Sources, reports: Reports
     }
 }
 
-/// The paths, with the aliases that charts and people expect.
-fn find(path: &str) -> Option<Page> {
-    Some(match path {
-        "/livez" | "/healthz" | "/live" | "/liveness" | "/health/liveness" | "/health/ping" | "/ping" => Page::Live,
-        "/readyz" | "/ready" | "/readiness" | "/health/readiness" => Page::Ready,
-        "/startupz" | "/startup" => Page::Started,
-        "/health" => Page::Health,
-        "/info" => Page::Info,
-        "/metrics" => Page::Report(Report::Metrics),
-        "/certs" => Page::Report(Report::Certificates),
-        "/" => Page::Report(Report::People),
-        _ => return None,
-    })
-}
-
 fn state(up: bool, readiness: &Readiness) -> Reply {
     if up {
         json(StatusCode::OK, &json!({ "status": "UP" }))
@@ -254,27 +218,6 @@ impl Sources {
             }
         }
     }
-}
-
-fn json(status: StatusCode, value: &Value) -> Reply {
-    content(status, "application/json", value.to_string())
-}
-
-fn text(status: StatusCode, sentence: &'static str) -> Reply {
-    content(status, "text/plain; charset=utf-8", sentence)
-}
-
-fn content(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Reply {
-    let mut reply = Response::new(Full::new(body.into()));
-    *reply.status_mut() = status;
-    let reply = with(reply, CONTENT_TYPE, HeaderValue::from_static(kind));
-    let reply = with(reply, CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    with(reply, X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
-}
-
-fn with(mut reply: Reply, name: HeaderName, value: HeaderValue) -> Reply {
-    reply.headers_mut().insert(name, value);
-    reply
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use crate::fault::{Code, Fault, Part};
 use crate::transport::buffer::{Buffer, Size, Spares};
 use crate::transport::stream::Stream;
 use crate::transport::watchdog::Watchdog;
-use crate::wire::head::{Bounds, EndFinder, HeadError};
+use crate::wire::end::EndFinder;
+use crate::wire::head::{Bounds, HeadError};
 
 /// After a reply that left part of the request unread: how long, and how much, is read and thrown away, so that the
 /// close does not become a reset that destroys the reply on its way.

@@ -5,21 +5,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::attempt::{self, Attempt, Verdict};
 use super::breaker::{Admission, Outcome, Permit};
 use super::client::Client;
 use super::exchange::{Broken, Exchange, Finished, Progress, Terms};
 use super::plan::Lane;
+use super::way::{Way, connect};
 use super::worker::{Lender, Worker, Workspace, World};
-use super::{After, Forwarded, REPLY_PATIENCE, Story};
+use super::{After, Forwarded, REPLY_PATIENCE, Story, exchange_h2};
 use crate::clock;
+use crate::config::settings::Times;
 use crate::fault::{Code, Fault};
-use crate::identity::Standing;
-use crate::transport::dial::DialError;
 use crate::upstream::Target;
-use crate::upstream::connection::Connection;
+use crate::upstream::multiplex::Lease;
 use crate::wire::framing::Length;
 use crate::wire::reply::{self, Manner};
 
@@ -50,7 +50,9 @@ pub(super) async fn forward(
     let lender = &world.lenders[lane.target];
     let target = lender.target.borrow().clone();
     story.upstream = Some(target.clone());
-    let permit = match lender.breaker.borrow_mut().admit(clock::monotonic()) {
+    // Bound first: a borrow in the scrutinee would last through the arms, and one of them awaits.
+    let admission = lender.breaker.borrow_mut().admit(clock::monotonic());
+    let permit = match admission {
         Admission::Pass(permit) => permit,
         Admission::Refuse { retry_after } => {
             let seconds = u32::try_from(retry_after.as_millis().div_ceil(1000))
@@ -185,7 +187,8 @@ async fn attempts(
             connection_refused: failed.connection_refused,
             attempts: u8::try_from(story.attempts).unwrap_or(u8::MAX),
         };
-        match attempt::decide(&facts, &mut lender.budget.borrow_mut()) {
+        let verdict = attempt::decide(&facts, &mut lender.budget.borrow_mut());
+        match verdict {
             Verdict::Retry(why) if Instant::now() < deadline => {
                 worker.scribe.borrow_mut().retried(&target.name, why.as_str());
                 if failed.connection_refused {
@@ -214,7 +217,8 @@ async fn attempt(
     deadline: Instant,
 ) -> Result<Finished, Failed> {
     let mut connection = match connect(worker, lender, target, fresh, deadline).await {
-        Ok(connection) => connection,
+        Ok(Way::Own(connection)) => connection,
+        Ok(Way::Shared(lease)) => return share(lease, target, client, workspace, story, terms, deadline).await,
         Err(error) => {
             let connection_refused = error.refused;
             let broken = Broken::Upstream(error.fault);
@@ -242,16 +246,7 @@ async fn attempt(
         }
     }
     connection.begin(&worker.spares);
-    let exchange_terms = Terms {
-        head: &workspace.head,
-        length: terms.length,
-        body_limit: terms.body_limit,
-        to_head: terms.to_head,
-        version: terms.version,
-        keep_alive: terms.keep_alive,
-        times: &target.times,
-        deadline,
-    };
+    let exchange_terms = exchange_terms(&workspace.head, terms, &target.times, deadline);
     let before = story.progress.request_bytes;
     let mut exchange = Exchange::new(client, &mut connection, &mut workspace.fields, exchange_terms);
     let result = poll_fn(|cx| exchange.poll(cx)).await;
@@ -283,33 +278,70 @@ async fn attempt(
     }
 }
 
-/// A connection of the generation now in use: a kept one, or a new one.
-async fn connect(
-    worker: &Worker,
-    lender: &Lender,
-    target: &Arc<Target>,
-    fresh: bool,
-    deadline: Instant,
-) -> Result<Connection, DialError> {
-    let generation = match &target.standing {
-        Standing::Ready(generation) => generation,
-        Standing::Absent(fault) => return Err(DialError::before_dialling(fault.clone())),
-    };
-    generation
-        .check_dates(clock::unix_seconds())
-        .map_err(DialError::before_dialling)?;
-    if !fresh && let Some(kept) = lender.kept(target, &worker.spares) {
-        return Ok(kept);
+fn exchange_terms<'a>(head: &'a [u8], terms: &Forwarded, times: &'a Times, deadline: Instant) -> Terms<'a> {
+    Terms {
+        head,
+        length: terms.length,
+        body_limit: terms.body_limit,
+        to_head: terms.to_head,
+        version: terms.version,
+        keep_alive: terms.keep_alive,
+        times,
+        deadline,
     }
-    match timeout_at(deadline, Connection::dial(target, generation)).await {
-        Ok(dialled) => dialled,
-        Err(_) => Err(DialError::before_dialling(Fault::new(
-            Code::UpstreamTimeout,
-            format!(
-                "the request's time was over before a connection to {} stood",
-                target.peer
-            ),
-        ))),
+}
+
+/// The same over HTTP/2: the connection is not ours alone, and goes on without us.
+async fn share(
+    lease: Lease,
+    target: &Arc<Target>,
+    client: &mut Client,
+    workspace: &mut Workspace,
+    story: &mut Story,
+    terms: &mut Forwarded,
+    deadline: Instant,
+) -> Result<Finished, Failed> {
+    story.generation = lease.generation().number;
+    story.reused = lease.reused;
+    if std::mem::take(&mut terms.expects_continue) && client.buffer.is_empty() {
+        client.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        if !client.send(REPLY_PATIENCE).await {
+            return Err(Failed {
+                broken: Broken::CallerGone,
+                connection_refused: false,
+                reused: false,
+                progress: Progress::default(),
+            });
+        }
+    }
+    let reused = lease.reused;
+    let exchange_terms = exchange_terms(&workspace.head, terms, &target.times, deadline);
+    let before = story.progress.request_bytes;
+    // On the heap: requests over HTTP/1.1 have the same task and need not carry room for it.
+    let mut exchange = Box::new(exchange_h2::Exchange::new(
+        client,
+        lease,
+        &mut workspace.fields,
+        exchange_terms,
+    ));
+    let result = poll_fn(|cx| exchange.poll(cx)).await;
+    let (progress, singled_out) = (exchange.progress, exchange.singled_out);
+    story.progress = Progress {
+        request_bytes: before + progress.request_bytes,
+        ..progress
+    };
+    match result {
+        Ok(finished) => {
+            story.status = progress.status.unwrap_or(0);
+            Ok(finished)
+        }
+        Err(broken) => Err(Failed {
+            broken,
+            connection_refused: false,
+            // The excuse of a stale connection is for the connection's end.
+            reused: reused && !singled_out,
+            progress,
+        }),
     }
 }
 

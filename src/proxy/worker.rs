@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::attempt::RetryBudget;
 use super::breaker::{Breaker, State};
 use super::plan::Plan;
+use super::way::Dialling;
 use crate::clock;
 use crate::identity::{Generation, Standing};
 use crate::telemetry::exchange::Scribe;
@@ -29,7 +30,7 @@ pub struct Worker {
     pub scribe: RefCell<Scribe>,
     pub spares: Spares,
     world: RefCell<Rc<World>>,
-    workspaces: RefCell<Vec<Box<Workspace>>>,
+    workspaces: RefCell<Vec<Workspace>>,
     random: Cell<u64>,
     /// Distinguishes persons without naming them; differs between processes.
     pub seed: u64,
@@ -50,7 +51,8 @@ pub struct World {
 /// This worker's side of one upstream.
 pub struct Lender {
     pub target: RefCell<Arc<Target>>,
-    pool: RefCell<Pool>,
+    pub(super) pool: RefCell<Pool>,
+    pub(super) dialling: RefCell<Option<Dialling>>,
     pub breaker: RefCell<Breaker>,
     pub budget: RefCell<RetryBudget>,
 }
@@ -113,6 +115,7 @@ impl Worker {
                 _ => Rc::new(Lender {
                     target: RefCell::new(target.clone()),
                     pool: RefCell::default(),
+                    dialling: RefCell::default(),
                     breaker: RefCell::new(Breaker::new(target.breaker.clone(), self.random())),
                     budget: RefCell::new(RetryBudget::default()),
                 }),
@@ -153,12 +156,12 @@ impl Worker {
 
     /// Memory for a request.
     #[must_use]
-    pub fn workspace(&self) -> Box<Workspace> {
+    pub fn workspace(&self) -> Workspace {
         self.workspaces.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Gives memory back.
-    pub fn give_back(&self, workspace: Box<Workspace>) {
+    pub fn give_back(&self, workspace: Workspace) {
         let mut kept = self.workspaces.borrow_mut();
         if kept.len() < 16 {
             kept.push(workspace);

@@ -143,7 +143,16 @@ pub fn trials(scene: &Scene) -> Vec<Trial> {
     for (what, papers, expected) in callers {
         let certificate = file(&format!("{papers}/tls.crt"));
         let key = file(&format!("{papers}/tls.key"));
-        let arguments = ["--cacert", &root, "--cert", &certificate, "--key", &key, &door];
+        let arguments = [
+            "--include",
+            "--cacert",
+            &root,
+            "--cert",
+            &certificate,
+            "--key",
+            &key,
+            &door,
+        ];
         trials.push(Trial::new(what, expected, &arguments));
     }
     if let Some(observe) = scene.observe() {

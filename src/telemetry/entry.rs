@@ -11,6 +11,7 @@ use super::exchange::Record;
 use super::line::{Stamp, escape, escape_or_quote};
 use super::mask::mask;
 use crate::config::settings::LogFormat;
+use crate::wire::headers::decimal;
 
 /// Appends the line, with its end. Allocates nothing beyond what `out` needs to grow.
 pub(super) fn write(format: LogFormat, record: &Record<'_>, now: Duration, stamp: &mut Stamp, out: &mut Vec<u8>) {
@@ -35,9 +36,13 @@ fn level(record: &Record<'_>) -> &'static str {
 fn json(record: &Record<'_>, now: Duration, stamp: &mut Stamp, line: &mut Vec<u8>) {
     line.extend_from_slice(b"{\"timestamp\":\"");
     stamp.write(now, line);
-    let _ = write!(line, "\",\"level\":\"{}\",\"message\":\"request\"", level(record));
+    line.extend_from_slice(b"\",\"level\":\"");
+    line.extend_from_slice(level(record).as_bytes());
+    line.extend_from_slice(b"\",\"message\":\"request\"");
     fields(record, |name, value| {
-        let _ = write!(line, ",\"{name}\":");
+        line.extend_from_slice(b",\"");
+        line.extend_from_slice(name.as_bytes());
+        line.extend_from_slice(b"\":");
         match value {
             Value::Text(text) => {
                 line.push(b'"');
@@ -90,12 +95,19 @@ enum Value<'a> {
 impl Value<'_> {
     /// Writes what needs no quotes.
     fn write(&self, line: &mut Vec<u8>) {
-        let _ = match self {
-            Self::Text(text) => line.write_all(text),
-            Self::Number(number) => write!(line, "{number}"),
-            Self::Flag(flag) => write!(line, "{flag}"),
-            Self::Millis(time) => write!(line, "{}.{:03}", time.as_millis(), time.subsec_micros() % 1000),
-        };
+        match self {
+            Self::Text(text) => line.extend_from_slice(text),
+            Self::Number(number) => decimal(line, *number),
+            Self::Flag(flag) => line.extend_from_slice(if *flag { b"true" } else { b"false" }),
+            Self::Millis(time) => {
+                decimal(line, u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+                let micros = time.subsec_micros() % 1000;
+                line.push(b'.');
+                for digit in [micros / 100, micros / 10 % 10, micros % 10] {
+                    line.push(b'0' + u8::try_from(digit).unwrap_or_default());
+                }
+            }
+        }
     }
 }
 

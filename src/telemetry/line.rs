@@ -51,6 +51,12 @@ pub(super) fn escape_or_quote(value: &[u8], out: &mut Vec<u8>) {
 }
 
 fn escape_except(value: &[u8], bare_quotes: bool, out: &mut Vec<u8>) {
+    // Nearly every value is plain; looking at all its bytes at once is cheaper than at each.
+    let special = |b: u8| !matches!(b, 0x20..=0x7e) | (b == b'"') | (b == b'\\');
+    if !value.iter().fold(false, |found, b| found | special(*b)) {
+        out.extend_from_slice(value);
+        return;
+    }
     for chunk in value.utf8_chunks() {
         let valid = chunk.valid();
         let mut copied = 0;

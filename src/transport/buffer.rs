@@ -14,8 +14,9 @@ use super::stream::Stream;
 const SMALL: usize = 16 * 1024;
 /// Room for what an upstream sends at a time: four TLS records.
 const LARGE: usize = 64 * 1024;
-/// Unused buffers of each size that a worker keeps.
-const KEPT: usize = 16;
+/// Unused buffers of each size that a worker keeps. Making one means writing zeros into all of it, so a usual number of
+/// requests under way should find theirs here.
+const KEPT: usize = 64;
 
 /// The worker's unused buffers.
 #[derive(Debug, Default)]

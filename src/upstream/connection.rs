@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
 
 use super::Target;
+use super::multiplex::Multiplexed;
 use crate::fault::{Code, Fault};
 use crate::identity::Generation;
 use crate::telemetry::metrics::ConnectionCount;
@@ -31,12 +32,21 @@ pub struct Connection {
     count: ConnectionCount,
 }
 
+/// What a dial came to: the server chooses the protocol.
+#[derive(Debug)]
+pub enum Dialled {
+    /// HTTP/1.1: the connection is one request's until that is done.
+    Own(Connection),
+    /// HTTP/2: requests share it.
+    Shared(Multiplexed),
+}
+
 impl Connection {
     /// Dials the target with the given generation and counts what comes of it.
     ///
     /// # Errors
     /// [`DialError`]; nothing of a request has been sent.
-    pub async fn dial(target: &Target, generation: &Arc<Generation>) -> Result<Self, DialError> {
+    pub async fn dial(target: &Target, generation: &Arc<Generation>) -> Result<Dialled, DialError> {
         let mut dialled = dial::dial(&target.endpoint, generation.connector.as_ref()).await;
         if let Err(error) = &mut dialled {
             error.fault = named(error.fault.clone(), generation);
@@ -57,11 +67,10 @@ impl Connection {
         }
         let (stream, secured) = dialled?;
         if secured.is_some_and(|secured| secured.http2) {
-            let sentence = format!("{} chose HTTP/2, which was not asked for", target.endpoint);
-            return Err(DialError::before_dialling(Fault::new(Code::UpstreamTls, sentence)));
+            return Ok(Dialled::Shared(Multiplexed::start(stream, target, generation).await?));
         }
         let now = Instant::now();
-        Ok(Self {
+        Ok(Dialled::Own(Self {
             stream,
             buffer: Buffer::new(Size::Large),
             generation: generation.clone(),
@@ -70,7 +79,7 @@ impl Connection {
             born: now,
             idle_since: now,
             count: target.meter.connection(generation.number),
-        })
+        }))
     }
 
     /// Takes the connection into use.
@@ -134,7 +143,7 @@ impl Connection {
 }
 
 /// A refusal of our certificate is something else where we showed none.
-fn named(fault: Fault, generation: &Generation) -> Fault {
+pub(super) fn named(fault: Fault, generation: &Generation) -> Fault {
     if fault.code == Code::IdentityRejected && generation.identity.is_none() {
         let sentence = format!("{} (no identity is configured for this upstream)", fault.detail);
         return Fault::new(Code::IdentityMissing, sentence);

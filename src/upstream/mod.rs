@@ -1,6 +1,7 @@
 //! The other sides: what is known of each, and the connections to it that a worker keeps.
 
 pub mod connection;
+pub mod multiplex;
 pub mod pool;
 
 use std::sync::Arc;

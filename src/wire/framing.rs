@@ -4,7 +4,8 @@
 //! HTTP/1.1, never both. RFC 9112 lets a recipient repair some of what is refused here; a proxy between two parties
 //! that might repair it differently must not.
 
-use super::head::{Fields, Name, RequestLine, StatusLine, Version};
+use super::head::{Fields, RequestLine, StatusLine, Version};
+use super::name::Name;
 
 /// How long the content of a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,8 @@
 
 use memchr::memchr;
 
+use super::name::Name;
+
 /// A half-open range of bytes in the head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
@@ -40,27 +42,6 @@ pub struct Field {
     pub value: Span,
     /// The whole line with its CRLF, as written.
     pub line: Span,
-}
-
-/// The names that mean something to a proxy; everything else is [`Name::Other`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Name {
-    Authorization,
-    CacheControl,
-    Connection,
-    ContentLength,
-    Expect,
-    Host,
-    TraceParent,
-    TransferEncoding,
-    XRequestId,
-    /// Belongs to one connection only (RFC 9110 section 7.6.1), whether or not `Connection` names it.
-    HopByHop,
-    /// Says who a client certificate belongs to: only the side that terminated the TLS may set it.
-    Identity,
-    /// `x-delius-sidecar-error`: only the sidecar itself says so.
-    SidecarError,
-    Other,
 }
 
 /// The first line of a request.
@@ -128,56 +109,6 @@ pub enum HeadError {
     TooManyFields,
 }
 
-/// Looks for the end of a head while bytes arrive; remembers how far it looked.
-#[derive(Debug, Default)]
-pub struct EndFinder {
-    line_start: usize,
-    seen: usize,
-    first_line_done: bool,
-}
-
-impl EndFinder {
-    /// `buffer` holds the head from its first byte, and has only grown since the last call. Answers the length of the
-    /// head (with the empty line) once it is whole.
-    ///
-    /// # Errors
-    /// As soon as what has arrived can no longer become an acceptable head: a bare LF at once, not after a timeout.
-    pub fn find(&mut self, buffer: &[u8], bounds: &Bounds) -> Result<Option<usize>, HeadError> {
-        while let Some(offset) = memchr(b'\n', &buffer[self.seen..]) {
-            let lf = self.seen + offset;
-            if lf == 0 || buffer[lf - 1] != b'\r' || lf - 1 < self.line_start {
-                return Err(HeadError::BareLf);
-            }
-            if !self.first_line_done {
-                self.first_line_done = true;
-                if lf + 1 > bounds.first_line {
-                    return Err(HeadError::FirstLineTooLong);
-                }
-            }
-            if lf + 1 > bounds.bytes {
-                return Err(HeadError::TooManyBytes);
-            }
-            let empty = lf - 1 == self.line_start;
-            self.seen = lf + 1;
-            if empty {
-                return Ok(Some(lf + 1));
-            }
-            self.line_start = lf + 1;
-        }
-        self.seen = buffer.len();
-        if buffer.first().is_some_and(|b| !is_token(*b)) {
-            return Err(HeadError::NotHttp);
-        }
-        if !self.first_line_done && buffer.len() > bounds.first_line {
-            return Err(HeadError::FirstLineTooLong);
-        }
-        if buffer.len() > bounds.bytes {
-            return Err(HeadError::TooManyBytes);
-        }
-        Ok(None)
-    }
-}
-
 /// The header fields of one head; reused from request to request so that nothing is allocated for them.
 #[derive(Debug, Default)]
 pub struct Fields {
@@ -195,7 +126,7 @@ impl Fields {
         self.list.iter().filter(move |field| field.name == name)
     }
 
-    /// Parses a whole request head: `raw` is what [`EndFinder`] delimited.
+    /// Parses a whole request head: `raw` is what `wire::end` delimited.
     ///
     /// # Errors
     /// [`HeadError`] when anything in it could be read in two ways.
@@ -320,7 +251,7 @@ fn field(content: &[u8], at: usize) -> Result<Field, HeadError> {
     while start < end && matches!(content[end - 1], b' ' | b'\t') {
         end -= 1;
     }
-    if !content[start..end].iter().all(|b| is_value(*b)) {
+    if !is_field_value(&content[start..end]) {
         return Err(if content.contains(&b'\r') {
             HeadError::BareCr
         } else {
@@ -333,60 +264,6 @@ fn field(content: &[u8], at: usize) -> Result<Field, HeadError> {
         value: Span::new(at + start, at + end),
         line: Span::new(at, at + content.len() + 2),
     })
-}
-
-impl Name {
-    /// Classifies a field name, whatever its letter case.
-    #[must_use]
-    pub fn of(name: &[u8]) -> Self {
-        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-        // By length first: most names that occur are settled by one comparison or none.
-        match name.len() {
-            2 if is("te") => Self::HopByHop,
-            4 if is("host") => Self::Host,
-            6 if is("expect") => Self::Expect,
-            7 if is("trailer") || is("upgrade") => Self::HopByHop,
-            10 if is("connection") => Self::Connection,
-            10 if is("keep-alive") => Self::HopByHop,
-            11 if is("traceparent") => Self::TraceParent,
-            12 if is("x-request-id") => Self::XRequestId,
-            13 if is("authorization") => Self::Authorization,
-            13 if is("cache-control") => Self::CacheControl,
-            14 if is("content-length") => Self::ContentLength,
-            14 if is("http2-settings") => Self::HopByHop,
-            16 if is("proxy-connection") => Self::HopByHop,
-            17 if is("transfer-encoding") => Self::TransferEncoding,
-            18 if is("proxy-authenticate") => Self::HopByHop,
-            19 if is("proxy-authorization") => Self::HopByHop,
-            22 if is("x-delius-sidecar-error") => Self::SidecarError,
-            25 if is("proxy-authentication-info") => Self::HopByHop,
-            _ if is_identity(name) => Self::Identity,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// Names by which terminating proxies tell who the client certificate belongs to. An underscore is read as a hyphen by
-/// CGI-like servers, so `x_ssl_client_cert` is the same name in disguise.
-fn is_identity(name: &[u8]) -> bool {
-    const PREFIXES: [&str; 5] = [
-        "x-ssl-client-",
-        "x-client-cert",
-        "client-cert",
-        "ssl-client-",
-        "x-amzn-mtls-",
-    ];
-    const NAMES: [&str; 5] = [
-        "x-forwarded-client-cert",
-        "x-forwarded-tls-client-cert",
-        "x-forwarded-ssl-client-cert",
-        "ssl-client-cert",
-        "x-ssl-cert",
-    ];
-    let same = |a: &u8, b: &u8| a.to_ascii_lowercase() == *b || (*a == b'_' && *b == b'-');
-    let starts = |known: &str| name.len() >= known.len() && name.iter().zip(known.as_bytes()).all(|(a, b)| same(a, b));
-    matches!(name[0] | 0x20, b'x' | b'c' | b's')
-        && (PREFIXES.iter().any(|p| starts(p)) || NAMES.iter().any(|n| n.len() <= name.len() && starts(n)))
 }
 
 /// `tchar` of RFC 9110 section 5.6.2.
@@ -407,15 +284,22 @@ pub fn is_token(byte: u8) -> bool {
     TABLE[byte as usize]
 }
 
+/// Whether all bytes may stand in a field value. Looks at every byte even after a bad one: without the early exit the
+/// compiler looks at many at once, and a bearer token is long.
+fn is_field_value(value: &[u8]) -> bool {
+    !value.iter().fold(false, |bad, b| bad | !is_value(*b))
+}
+
 /// A byte that a field value may hold: visible, space, HTAB, or obs-text.
 fn is_value(byte: u8) -> bool {
-    byte >= 0x20 && byte != 0x7f || byte == b'\t'
+    (byte >= 0x20) & (byte != 0x7f) | (byte == b'\t')
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::end::EndFinder;
     use super::*;
 
     const BOUNDS: Bounds = Bounds {
@@ -473,16 +357,6 @@ mod tests {
     }
 
     #[test]
-    fn limits_act_before_the_head_is_whole() {
-        let mut finder = EndFinder::default();
-        assert_eq!(finder.find(&[b'a'; 100], &BOUNDS), Ok(None));
-        assert_eq!(finder.find(&[b'a'; 101], &BOUNDS), Err(HeadError::FirstLineTooLong));
-        let mut long = b"GET / HTTP/1.1\r\n".to_vec();
-        long.resize(1001, b'a');
-        assert_eq!(EndFinder::default().find(&long, &BOUNDS), Err(HeadError::TooManyBytes));
-    }
-
-    #[test]
     fn status_lines_are_read_strictly() {
         let status = |line: &[u8]| status_line(line).map(|l| l.status);
         assert_eq!(status(b"HTTP/1.1 200 OK"), Ok(200));
@@ -501,32 +375,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn identity_headers_are_known_in_every_disguise() {
-        for name in [
-            "X-Forwarded-Client-Cert",
-            "x-ssl-client-verify",
-            "X_SSL_CLIENT_CERT",
-            "Client-Cert",
-            "client-cert-chain",
-            "X-Client-Cert-Dn",
-            "x-amzn-mtls-clientcert",
-        ] {
-            assert_eq!(Name::of(name.as_bytes()), Name::Identity, "{name}");
-        }
-        for name in ["x-request-ids", "client", "x-ssl", "cookie"] {
-            assert_eq!(Name::of(name.as_bytes()), Name::Other, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_tls_hello_on_the_plain_port_is_refused_at_once() {
-        assert_eq!(
-            EndFinder::default().find(b"\x16\x03\x01\x02", &BOUNDS),
-            Err(HeadError::NotHttp)
-        );
-    }
-
     proptest! {
         #[test]
         fn whatever_is_accepted_httparse_reads_the_same_way(raw in "(GET|P[A-Z\\(]{0,3}) /[a-z%\\x00-\\x20]{0,4} HTTP/1\\.[0-2](\r?\n([A-Za-z: \t\r\\x00\\x7f-]{0,12}))*\r\n\r\n") {
@@ -543,18 +391,8 @@ mod tests {
         }
 
         #[test]
-        fn the_end_is_found_wherever_the_bytes_are_cut(cut in 0usize..40) {
-            let raw = b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n\r\ntail";
-            let mut finder = EndFinder::default();
-            let early = finder.find(&raw[..cut.min(raw.len())], &BOUNDS).unwrap();
-            let found = match early { Some(end) => Some(end), None => finder.find(raw, &BOUNDS).unwrap() };
-            prop_assert_eq!(found, Some(raw.len() - 4));
-        }
-
-        #[test]
         fn no_bytes_make_it_panic(raw in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut fields = Fields::default();
-            let _ = EndFinder::default().find(&raw, &BOUNDS);
             let _ = fields.parse_request(&raw, &BOUNDS);
             let _ = fields.parse_reply(&raw, &BOUNDS);
         }

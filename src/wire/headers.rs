@@ -5,7 +5,8 @@
 //! `Host`, a `traceparent`, an `x-request-id`; and on replies `Cache-Control: no-store` where there is none.
 
 use super::framing::{Length, options};
-use super::head::{Field, Fields, Name, RequestLine, StatusLine, Version};
+use super::head::{Field, Fields, RequestLine, StatusLine, Version};
+use super::name::Name;
 
 /// How to write a request's head.
 #[derive(Clone, Copy, Debug)]

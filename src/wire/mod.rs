@@ -6,7 +6,10 @@
 //! from those spans. Letter case and order of the fields survive.
 
 pub mod body;
+pub mod end;
 pub mod framing;
 pub mod head;
 pub mod headers;
+pub mod http2;
+pub mod name;
 pub mod reply;

@@ -2,7 +2,10 @@
 
 mod support;
 
+mod cli;
 mod config;
+mod demo;
+mod deploy;
 mod docs;
 mod drain;
 mod errors;
@@ -12,6 +15,7 @@ mod forward;
 mod framing;
 mod gateway;
 mod headers;
+mod http2;
 mod imports;
 mod limits;
 mod listen;

@@ -115,7 +115,7 @@ impl Sidecar {
     }
 
     /// Puts another configuration in place of the one it was started with, whole at any moment.
-    pub(crate) fn reconfigure(&self, config: &str) {
+    pub(crate) fn put_config(&self, config: &str) {
         let beside = self.directory().join("config.part");
         std::fs::write(&beside, config).expect("write a configuration");
         std::fs::rename(beside, self.directory().join("config.toml")).expect("put a configuration in place");
@@ -169,6 +169,15 @@ impl Sidecar {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, signal);
         }
+    }
+
+    /// Replaces a piece of the configuration file and has it read again.
+    pub(crate) fn reconfigure(&self, from: &str, to: &str) {
+        let file = self.directory.path().join("config.toml");
+        let text = std::fs::read_to_string(&file).expect("read the configuration");
+        assert!(text.contains(from), "no {from} in\n{text}");
+        std::fs::write(&file, text.replace(from, to)).expect("write the configuration");
+        self.signal(Signal::HUP);
     }
 
     /// Waits for the process to end by itself.

@@ -3,6 +3,8 @@
 //! Files that are not there yet are looked at every second; a refusal is said when its text changes, and then once a
 //! minute. Taking an identity into use is an audit line: it says which certificate, never anything of its key.
 
+mod shown;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,9 +19,11 @@ use crate::cert::facts::Facts;
 use crate::cert::verify::Finding;
 use crate::identity::store::Pair;
 use crate::lifecycle::Readiness;
-use crate::observe::status::{Connections, Identity, Route, Status, Upstream, rfc3339};
+use crate::observe::status::{Identity, Status, rfc3339};
 use crate::proxy::plan::Plan;
-use crate::telemetry::metrics::{Metrics, Sample};
+use crate::telemetry::metrics::Metrics;
+
+use shown::{names, routes, rows, show, upstreams};
 
 /// How long a refusal that does not change is left unsaid.
 const REMIND: Duration = Duration::from_secs(60);
@@ -65,6 +69,11 @@ impl Reporter {
 
     /// Takes in what making `plan` came to; what the plan no longer has is forgotten.
     pub(super) fn news(&self, news: &[News], plan: &Plan) {
+        let upstreams: Vec<&str> = plan.targets.iter().map(|target| target.name.as_str()).collect();
+        self.take(news, &upstreams);
+    }
+
+    fn take(&self, news: &[News], upstreams: &[&str]) {
         let mut known = lock(&self.known);
         let before: Vec<String> = known
             .upstreams
@@ -88,8 +97,8 @@ impl Reporter {
                 self.withdraw(upstream, &before);
             }
         }
-        let gone = |upstream: &String| plan.targets.iter().all(|target| target.name != *upstream);
-        let gone: Vec<String> = known.upstreams.keys().filter(|name| gone(name)).cloned().collect();
+        let gone = |name: &&String| !upstreams.contains(&name.as_str());
+        let gone: Vec<String> = known.upstreams.keys().filter(gone).cloned().collect();
         for upstream in gone {
             if let Some(before) = known.upstreams.remove(&upstream) {
                 self.withdraw(&upstream, &before);
@@ -204,7 +213,7 @@ fn refused_now(upstream: &str, identity: Option<&str>, sentence: String, before:
     });
     let said = said_before.unwrap_or_else(|| {
         let identity = identity.unwrap_or("-");
-        tracing::warn!(upstream, identity, reason = %sentence, "not taken into use; looking again every second");
+        tracing::warn!(upstream, identity, reason = %sentence, "identity or trust not taken into use; looking again every second");
         now
     });
     Standing {
@@ -241,79 +250,108 @@ fn announce(upstream: &str, identity: Option<&str>, generation: u64, leaf: &Fact
     }
 }
 
-fn names(facts: &Facts) -> Vec<String> {
-    let all = facts.dns_names.iter().chain(&facts.uri_names).chain(&facts.ip_names);
-    all.cloned().collect()
-}
-
-/// One row for each certificate: a chain has a leaf, then its CAs; a bundle is CAs only.
-fn rows(role: &'static str, name: &str, upstream: &str, generation: u64, chain: &[Facts]) -> Vec<Identity> {
-    let is_chain = matches!(role, "client" | "server");
-    let row = |(index, facts): (usize, &Facts)| Identity {
-        role,
-        name: name.to_owned(),
-        upstream: upstream.to_owned(),
-        position: match (is_chain, index) {
-            (true, 0) => "leaf".to_owned(),
-            (true, _) => format!("ca-{index}"),
-            (false, _) => format!("ca-{}", index + 1),
-        },
-        generation,
-        subject: facts.subject.clone(),
-        names: names(facts),
-        issuer: facts.issuer.clone(),
-        serial: facts.serial.clone(),
-        fingerprint: facts.fingerprint(),
-        not_before: facts.not_before,
-        not_after: facts.not_after,
-    };
-    chain.iter().enumerate().map(row).collect()
-}
-
-/// Gives the metrics all rows of each role and name.
-fn show(metrics: &Metrics, rows: &[Identity]) {
-    let mut samples: BTreeMap<(&str, &str), Vec<Sample>> = BTreeMap::new();
-    for row in rows {
-        samples.entry((row.role, &row.name)).or_default().push(Sample {
-            position: row.position.clone(),
-            not_before: row.not_before,
-            not_after: row.not_after,
-        });
-    }
-    for ((role, name), samples) in samples {
-        metrics.certificates(role, name, samples);
-    }
-}
-
-fn upstreams(plan: &Plan) -> Vec<Upstream> {
-    let one = |target: &Arc<crate::upstream::Target>| Upstream {
-        name: target.name.clone(),
-        address: target.peer.to_string(),
-        circuit: target.meter.circuit_state(),
-        connections: target
-            .meter
-            .connections()
-            .into_iter()
-            .map(|(generation, active, idle)| Connections {
-                generation,
-                active,
-                idle,
-            })
-            .collect(),
-    };
-    plan.targets.iter().map(one).collect()
-}
-
-fn routes(plan: &Plan) -> Vec<Route> {
-    let one = |lane: &Arc<crate::proxy::plan::Lane>| Route {
-        name: lane.name.clone(),
-        template: lane.meter.template().to_owned(),
-        leg: lane.meter.leg().to_owned(),
-        requests: lane.meter.requests(),
-    };
-    plan.lanes.iter().map(one).collect()
-}
-
 fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
     known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::identity::store::Refusal;
+
+    const CERTIFICATE: &str = "delius_sidecar_certificate_not_after_timestamp_seconds{role=\"client\",name=\"am\"";
+
+    fn reporter() -> Reporter {
+        let readiness = Readiness::new();
+        readiness.met("listening");
+        readiness.met("configuration");
+        Reporter::new(Arc::new(Metrics::new(1)), readiness)
+    }
+
+    fn refused(upstream: &str, file: &str) -> News {
+        News::Refused {
+            upstream: upstream.to_owned(),
+            identity: Some("am".to_owned()),
+            refusal: Refusal::Unreadable {
+                path: PathBuf::from(file),
+                error: io::Error::from(io::ErrorKind::NotFound),
+            },
+        }
+    }
+
+    fn loaded(upstream: &str) -> News {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let parameters = rcgen::CertificateParams::new(vec!["am.example".to_owned()]).expect("parameters");
+        let certificate = parameters.self_signed(&key).expect("a certificate");
+        News::Loaded {
+            upstream: upstream.to_owned(),
+            loaded: Box::new(build::Facts {
+                number: 1,
+                identity: Some("am".to_owned()),
+                chain: vec![Facts::read(certificate.der()).expect("readable")],
+                anchors: Vec::new(),
+                warnings: Vec::new(),
+            }),
+        }
+    }
+
+    fn shows_certificate(reporter: &Reporter) -> bool {
+        reporter.metrics.exposition().expect("text").contains(CERTIFICATE)
+    }
+
+    #[test]
+    fn readiness_waits_for_an_identity_until_it_is_loaded() {
+        let reporter = reporter();
+        reporter.take(&[refused("ndh", "/tls/tls.crt")], &["ndh"]);
+        let pending = reporter.readiness.pending();
+        assert_eq!(pending.len(), 1, "{pending:?}");
+        assert_eq!(pending[0].0, "identity:am");
+        assert!(pending[0].1.contains("/tls/tls.crt"), "{pending:?}");
+        reporter.take(&[loaded("ndh")], &["ndh"]);
+        assert!(reporter.readiness.ready() && shows_certificate(&reporter));
+    }
+
+    #[test]
+    fn an_identity_that_one_of_two_upstreams_cannot_use_keeps_it_waiting() {
+        let reporter = reporter();
+        reporter.take(&[refused("a", "/trust/a"), loaded("b")], &["a", "b"]);
+        assert!(!reporter.readiness.ready());
+        reporter.take(&[], &["b"]);
+        assert!(reporter.readiness.ready(), "the other one is no longer configured");
+        assert!(shows_certificate(&reporter), "and this one is still in use");
+    }
+
+    #[test]
+    fn what_is_no_longer_configured_is_no_longer_shown() {
+        let reporter = reporter();
+        reporter.take(&[loaded("ndh")], &["ndh"]);
+        reporter.take(&[], &[]);
+        assert!(!shows_certificate(&reporter));
+        let text = reporter.metrics.exposition().expect("text");
+        assert!(!text.contains("certificate_generation{"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_said_again_when_it_changes_or_after_a_minute() {
+        let said = |standing: &Standing| match &standing.what {
+            What::Refused { said, .. } => *said,
+            What::InUse(_) => panic!("refused"),
+        };
+        let again = |text: &str, before: &Standing| refused_now("ndh", None, text.to_owned(), Some(before));
+        let first = refused_now("ndh", None, "no file".to_owned(), None);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let same = again("no file", &first);
+        assert_eq!(said(&same), said(&first), "left unsaid");
+        let other = again("half a file", &same);
+        assert_eq!(said(&other), Instant::now(), "said, since it is another one");
+        tokio::time::advance(REMIND).await;
+        assert_eq!(
+            said(&again("half a file", &other)),
+            Instant::now(),
+            "said as a reminder"
+        );
+    }
 }

@@ -1,0 +1,190 @@
+//! What `certificate` promises, by example.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use clap::Parser;
+
+use super::*;
+
+const NOW: i64 = 1_800_000_000;
+const DAY: i64 = 86_400;
+
+#[derive(Debug, Parser)]
+struct Program {
+    #[command(subcommand)]
+    command: CaCommand,
+}
+
+fn parse(line: &str, dir: &Path) -> Result<CaCommand, clap::Error> {
+    let line = line.replace("DIR", &dir.display().to_string());
+    Program::try_parse_from(std::iter::once("ca").chain(line.split_whitespace())).map(|program| program.command)
+}
+
+fn run(line: &str, dir: &Path) -> anyhow::Result<Made> {
+    match parse(line, dir).unwrap() {
+        CaCommand::Init(init) => init.run(NOW),
+        CaCommand::Issue(issue) => issue.run(NOW),
+    }
+}
+
+fn mode(path: PathBuf) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_ca_and_a_leaf_are_written_where_asked_and_chain_to_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let root = run("init --dir DIR/ca --name Test", at).unwrap();
+    assert_eq!(root.facts.subject, "CN=Test");
+    assert_eq!(root.facts.not_after, NOW + 3650 * DAY);
+    assert!(root.facts.is_ca);
+    let leaf = run("issue --dir DIR/ca --dns allocation-manager --out DIR/client", at).unwrap();
+    assert_eq!(leaf.facts.dns_names, ["allocation-manager"]);
+    assert_eq!(leaf.notes, [] as [&str; 0]);
+
+    let read = |name: &str| fs::read(at.join("client").join(name)).unwrap();
+    let bundle = load::bundle(&read("tls.crt"), &read("tls.key")).unwrap();
+    let anchors = load::anchors(&read("ca.crt")).unwrap();
+    verify::chain_to(&bundle, &anchors, Purpose::Client, NOW).unwrap();
+    assert_eq!(bundle.leaf_facts(), &leaf.facts);
+    assert_eq!(mode(at.join("ca/ca.key")), 0o600);
+    assert_eq!(mode(at.join("client/tls.key")), 0o600);
+}
+
+#[test]
+fn nothing_is_overwritten_and_nothing_is_left_half_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    run("init --dir DIR/ca", at).unwrap();
+    let before = fs::read(at.join("ca/ca.key")).unwrap();
+    let refused = run("init --dir DIR/ca", at).unwrap_err();
+    assert!(refused.to_string().contains("ca.crt exists"), "{refused}");
+    assert_eq!(fs::read(at.join("ca/ca.key")).unwrap(), before);
+
+    fs::create_dir(at.join("client")).unwrap();
+    fs::write(at.join("client/tls.key"), "somebody's key").unwrap();
+    let refused = run("issue --dir DIR/ca --dns a --out DIR/client", at).unwrap_err();
+    assert!(refused.to_string().contains("tls.key exists"), "{refused}");
+    assert_eq!(fs::read(at.join("client/tls.key")).unwrap(), b"somebody's key");
+    assert!(!at.join("client/tls.crt").exists());
+
+    fs::create_dir(at.join("other")).unwrap();
+    fs::write(at.join("other/ca.crt"), "another CA").unwrap();
+    let refused = run("issue --dir DIR/ca --dns a --out DIR/other", at).unwrap_err();
+    assert!(refused.to_string().contains("ca.crt exists"), "{refused}");
+    assert!(!at.join("other/tls.key").exists());
+}
+
+#[test]
+fn a_leaf_may_be_issued_into_the_directory_of_its_ca() {
+    let dir = tempfile::tempdir().unwrap();
+    run("init --dir DIR", dir.path()).unwrap();
+    run("issue --dir DIR --dns a --out DIR", dir.path()).unwrap();
+}
+
+#[test]
+fn expired_and_future_certificates_can_be_made_and_are_pointed_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    run("init --dir DIR/ca", at).unwrap();
+    let line =
+        "issue --dir DIR/ca --dns a --not-before 2024-01-01T00:00:00Z --not-after 2024-02-01T00:00:00Z --out DIR/e";
+    let expired = run(line, at).unwrap();
+    assert_eq!(expired.facts.not_before, 1_704_067_200);
+    assert!(expired.notes[0].contains("expired"), "{:?}", expired.notes);
+    let line =
+        "issue --dir DIR/ca --dns a --not-before 2090-01-01T00:00:00Z --not-after 2091-01-01T00:00:00Z --out DIR/f";
+    let future = run(line, at).unwrap();
+    assert!(future.notes[0].contains("valid only in"), "{:?}", future.notes);
+    assert!(future.notes[1].contains("outlives its CA"), "{:?}", future.notes);
+}
+
+#[test]
+fn a_window_that_ends_before_it_begins_is_refused_in_the_words_of_who_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    run("init --dir DIR/ca", dir.path()).unwrap();
+    let window = "--not-before 2030-01-01T00:00:00Z --not-after 2029-01-01T00:00:00Z";
+    let refused = run(&format!("issue --dir DIR/ca --dns a --out DIR/c {window}"), dir.path()).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "--not-before 2030-01-01T00:00:00Z is not before --not-after 2029-01-01T00:00:00Z; no certificate can be valid then"
+    );
+    assert!(!dir.path().join("c").exists());
+}
+
+#[test]
+fn purpose_key_and_names_are_as_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    run("init --dir DIR/ca", at).unwrap();
+    let line = "issue --dir DIR/ca --dns ndh.example --dns localhost --ip 127.0.0.1 --uri spiffe://t/ndh --name NDH \
+                --unit HMPPS --purpose server --key-type rsa2048 --days 7 --out DIR/gateway";
+    let made = run(line, at).unwrap();
+    assert_eq!(made.facts.subject, "OU=HMPPS, CN=NDH");
+    assert_eq!(
+        made.facts.names(),
+        "dns:ndh.example, dns:localhost, uri:spiffe://t/ndh, ip:127.0.0.1"
+    );
+    assert_eq!(made.facts.key.to_string(), "RSA 2048");
+    assert_eq!(made.facts.not_after, NOW + 7 * DAY);
+    let purposes = made.facts.purposes.unwrap();
+    assert!(purposes.server_auth && !purposes.client_auth);
+}
+
+#[test]
+fn text_and_json_say_the_same_and_never_the_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    run("init --dir DIR/ca", at).unwrap();
+    let made = run("issue --dir DIR/ca --dns a.example --days 30 --out DIR/c", at).unwrap();
+    let (text, json) = (made.text(), made.json());
+    for member in ["subject", "sha256", "spki", "serial", "not_after", "key"] {
+        let value = json[member].as_str().unwrap();
+        assert!(text.contains(value), "{member} {value} in {text}");
+    }
+    assert_eq!(json["dns"], json!(["a.example"]));
+    assert_eq!(json["not_after"], "2027-02-14T08:00:00Z");
+    let key = fs::read_to_string(at.join("c/tls.key")).unwrap();
+    let body = key.lines().nth(1).unwrap();
+    assert!(!text.contains(body) && !json.to_string().contains(body));
+}
+
+#[test]
+fn a_missing_ca_is_explained_with_the_command_that_makes_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = run("issue --dir DIR/none --dns a --out DIR/c", dir.path()).unwrap_err();
+    let text = format!("{refused:#}");
+    assert!(text.contains("none/ca.crt") && text.contains("ca init --dir"), "{text}");
+    assert!(!dir.path().join("c").exists());
+}
+
+#[test]
+fn usage_errors_are_found_before_anything_is_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let wrong = [
+        "init",
+        "init --dir DIR --days 0",
+        "init --dir DIR --days -1",
+        "issue --dir DIR --out DIR",
+        "issue --dir DIR --dns a --out DIR --not-before 2024-01-01T00:00:00Z",
+        "issue --dir DIR --dns a --out DIR --not-before yesterday --not-after 2024-01-01T00:00:00Z",
+        "issue --dir DIR --dns a --out DIR --days 3 --not-before 2024-01-01T00:00:00Z --not-after 2024-01-02T00:00:00Z",
+        "issue --dir DIR --dns a --out DIR --key-type rsa1024",
+        "issue --dir DIR --ip localhost --out DIR",
+    ];
+    for line in wrong {
+        let error = parse(line, dir.path()).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{line}: {error}");
+    }
+    parse("issue --dir DIR --ip 127.0.0.1 --out DIR", dir.path()).unwrap();
+}
+
+#[test]
+fn exit_codes_tell_done_from_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let line = "init --dir DIR/ca --output json";
+    let code = |line| format!("{:?}", ca(parse(line, dir.path()).unwrap()));
+    assert_eq!(code(line), format!("{:?}", ExitCode::SUCCESS));
+    assert_eq!(code(line), format!("{:?}", ExitCode::FAILURE), "it exists now");
+}

@@ -1,0 +1,237 @@
+//! From a head in the buffer to a head for the upstream: judged, matched, admitted, rewritten.
+
+use std::sync::Arc;
+
+use super::attempt;
+use super::caller::Caller;
+use super::client::{Client, head_fault};
+use super::exchange::body_too_large;
+use super::plan::{self, Admitted, Lane, Plan, Unmatched};
+use super::story::{Method, Story};
+use super::worker::{Worker, Workspace};
+use crate::config::settings::Authorization;
+use crate::fault::{Code, Fault};
+use crate::route::path;
+use crate::wire::framing::{self, Length, RequestFraming};
+use crate::wire::head::{RequestLine, Version};
+use crate::wire::headers::{self, RequestRules, write_request};
+use crate::wire::name::Name;
+
+/// A request that was read, before anything is decided about it.
+pub(super) struct Incoming {
+    pub(super) head: usize,
+    pub(super) line: RequestLine,
+    pub(super) framing: RequestFraming,
+}
+
+/// Judges the head. Nothing is decided yet about where it goes.
+pub(super) fn read(
+    client: &Client,
+    workspace: &mut Workspace,
+    story: &mut Story,
+    plan: &Plan,
+    head: usize,
+) -> Result<Incoming, Fault> {
+    let raw = &client.buffer.filled()[..head];
+    let line = workspace
+        .fields
+        .parse_request(raw, &plan.bounds)
+        .map_err(|error| head_fault(error, &plan.bounds))?;
+    story.method = Method::of(line.method.of(raw));
+    let malformed = |error: framing::FramingError| Fault::new(Code::RequestMalformed, error.to_string());
+    let framing = framing::request(&line, &workspace.fields, raw).map_err(malformed)?;
+    Ok(Incoming { head, line, framing })
+}
+
+/// What is to be done with a request.
+pub(super) enum Order {
+    Forward {
+        lane: Arc<Lane>,
+        admitted: Admitted,
+        person: Option<u64>,
+        terms: Forwarded,
+    },
+    Health,
+    /// The gateway lets nobody know why.
+    Forbid(String),
+}
+
+/// What the forwarding needs of the request once its head has left the buffer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Forwarded {
+    /// Content still to come from the caller.
+    pub length: Length,
+    pub body_limit: u64,
+    pub to_head: bool,
+    pub version: Version,
+    pub keep_alive: bool,
+    pub expects_continue: bool,
+    pub idempotent: bool,
+    /// All of the request is in the workspace: it can be sent again.
+    pub replayable: bool,
+}
+
+/// Finds the lane and writes the head for its upstream; the request's head has then left the buffer.
+pub(super) fn order(
+    worker: &Worker,
+    plan: &Plan,
+    client: &mut Client,
+    caller: &Caller,
+    workspace: &mut Workspace,
+    story: &mut Story,
+    incoming: &Incoming,
+) -> Result<Order, Fault> {
+    let Workspace {
+        fields,
+        head: out,
+        path: scratch,
+        request_id,
+        trace_parent,
+    } = workspace;
+    let raw = &client.buffer.filled()[..incoming.head];
+    let method = std::str::from_utf8(incoming.line.method.of(raw)).unwrap_or_default();
+    let (path, query) = headers::path_and_query(&incoming.line, raw);
+    let doors = caller.doors(plan);
+    if doors.is_none() && plan.unmatched == Unmatched::Forbidden {
+        return Ok(Order::Forbid(format!("no rule admits {caller}")));
+    }
+    // `*` and an authority are well-formed targets that no route can match.
+    let path = if path.first() == Some(&b'/') {
+        let doubtful = |error: path::PathError| Fault::new(Code::RequestMalformed, error.to_string());
+        path::normalise(path, scratch).map_err(doubtful)?
+    } else {
+        ""
+    };
+    let Some((lane, captures)) = plan.find(doors, method, path) else {
+        return match plan.unmatched {
+            Unmatched::Forbidden => Ok(Order::Forbid(
+                "no rule that admits this certificate allows the request".to_owned(),
+            )),
+            Unmatched::Misdirected if path == "/health/ping" && matches!(method, "GET" | "HEAD") => Ok(Order::Health),
+            Unmatched::Misdirected => Err(Fault::new(
+                Code::RouteUnknown,
+                "no configured route matches the method and path; see [[route]]",
+            )),
+        };
+    };
+    story.lane = Some(lane.clone());
+    if let Length::Known(bytes) = incoming.framing.length
+        && bytes > lane.body_limit
+    {
+        return Err(body_too_large(lane.body_limit));
+    }
+    let Some(admitted) = lane.in_flight.admit(lane.in_flight_limit) else {
+        let sentence = format!(
+            "{} requests of route {} are under way, its limit",
+            lane.in_flight_limit, lane.name
+        );
+        return Err(Fault::new(Code::Overloaded, sentence).retry_after(1));
+    };
+    let person = plan::person(lane, &captures, worker.seed);
+    let target = &plan.targets[lane.target];
+
+    out.clear();
+    out.extend_from_slice(method.as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(target.base_path.as_bytes());
+    match &lane.path {
+        // Plans are only made of legs whose parameters the route captures.
+        Some(template) => {
+            template
+                .expand(out, &captures)
+                .map_err(|error| Fault::new(Code::RouteUnknown, error.to_string()))?;
+        }
+        None => out.extend_from_slice(path.as_bytes()),
+    }
+    out.extend_from_slice(query);
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let at_hand = &client.buffer.filled()[incoming.head..];
+    let whole = content_at_hand(incoming.framing.length, at_hand);
+    let rules = RequestRules {
+        host: &target.host,
+        pass_authorization: lane.authorization == Authorization::Pass,
+        length: incoming.framing.length,
+        set: caller.header(),
+        trace_parent,
+        request_id,
+    };
+    write_request(out, raw, fields, &rules);
+    if let Some(bytes) = whole {
+        out.extend_from_slice(&at_hand[..bytes]);
+        story.progress.request_bytes = bytes as u64;
+    }
+    let idempotent = lane.idempotent.unwrap_or_else(|| attempt::idempotent(method));
+    let terms = Forwarded {
+        length: if whole.is_some() {
+            Length::Empty
+        } else {
+            incoming.framing.length
+        },
+        body_limit: lane.body_limit,
+        to_head: method == "HEAD",
+        version: incoming.line.version,
+        keep_alive: incoming.framing.keep_alive && worker.draining().is_none(),
+        expects_continue: incoming.framing.expects_continue,
+        idempotent,
+        replayable: whole.is_some(),
+    };
+    let lane = lane.clone();
+    client.buffer.consume(incoming.head + whole.unwrap_or(0));
+    Ok(Order::Forward {
+        lane,
+        admitted,
+        person,
+        terms,
+    })
+}
+
+/// The bytes of content if all of it came with the head: then head and content leave together, and can leave again.
+fn content_at_hand(length: Length, at_hand: &[u8]) -> Option<usize> {
+    match length {
+        Length::Empty => Some(0),
+        Length::Known(bytes) => usize::try_from(bytes).ok().filter(|bytes| *bytes <= at_hand.len()),
+        Length::Chunked | Length::UntilClose => None,
+    }
+}
+
+/// Settles under which ids the request goes: its own where they are usable, else new ones.
+pub(super) fn name_request(worker: &Worker, client: &Client, workspace: &mut Workspace, head: usize) {
+    let raw = &client.buffer.filled()[..head];
+    let Workspace {
+        fields,
+        request_id,
+        trace_parent,
+        ..
+    } = workspace;
+    for field in fields.iter() {
+        let value = field.value.of(raw);
+        match field.name {
+            Name::XRequestId if request_id.is_empty() && headers::is_request_id(value) => {
+                request_id.extend_from_slice(value)
+            }
+            Name::TraceParent if trace_parent.is_empty() && headers::is_trace_parent(value) => {
+                trace_parent.extend_from_slice(value);
+            }
+            _ => {}
+        }
+    }
+    if request_id.is_empty() {
+        push_hex(request_id, worker.random());
+        push_hex(request_id, worker.random());
+    }
+    if trace_parent.is_empty() {
+        trace_parent.extend_from_slice(b"00-");
+        push_hex(trace_parent, worker.random());
+        push_hex(trace_parent, worker.random());
+        trace_parent.push(b'-');
+        push_hex(trace_parent, worker.random());
+        trace_parent.extend_from_slice(b"-00");
+    }
+}
+
+fn push_hex(out: &mut Vec<u8>, number: u64) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    for shift in (0..16).rev() {
+        out.push(HEX[(number >> (shift * 4) & 0xf) as usize]);
+    }
+}

@@ -1,0 +1,96 @@
+//! What is known of a request for its record: filled in as it goes, written once at its end.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::exchange::Progress;
+use super::plan::Lane;
+use super::worker::{Worker, Workspace};
+use crate::fault::Fault;
+use crate::telemetry::exchange::Record;
+use crate::upstream::Target;
+
+/// What is known of a request for its record; filled in as it goes.
+pub(super) struct Story {
+    pub(super) began: Instant,
+    pub(super) lane: Option<Arc<Lane>>,
+    pub(super) fault: Option<Fault>,
+    /// The gateway's reason to refuse, for the operator only.
+    pub(super) refused: Option<String>,
+    pub(super) status: u16,
+    pub(super) upstream: Option<Arc<Target>>,
+    pub(super) generation: u64,
+    pub(super) attempts: u32,
+    pub(super) reused: bool,
+    pub(super) progress: Progress,
+    pub(super) method: Method,
+}
+
+/// A method as metrics know it: a short copy, so that nothing points into the buffer any more.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Method {
+    bytes: [u8; 8],
+    len: usize,
+}
+
+impl Story {
+    /// A story that begins now.
+    pub(super) fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            lane: None,
+            fault: None,
+            refused: None,
+            status: 0,
+            upstream: None,
+            generation: 0,
+            attempts: 0,
+            reused: false,
+            progress: Progress::default(),
+            method: Method::default(),
+        }
+    }
+}
+
+impl Method {
+    pub(super) fn of(text: &[u8]) -> Self {
+        let mut method = Self::default();
+        if text.len() <= method.bytes.len() {
+            method.bytes[..text.len()].copy_from_slice(text);
+            method.len = text.len();
+        }
+        method
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+}
+
+/// One access line and one sample.
+pub(super) fn record(worker: &Worker, story: &Story, workspace: &Workspace) {
+    let detail = story
+        .fault
+        .as_ref()
+        .map(|fault| fault.detail.as_ref())
+        .or(story.refused.as_deref());
+    worker.scribe.borrow_mut().close(Record {
+        meter: story.lane.as_ref().map(|lane| lane.meter.as_ref()),
+        method: story.method.as_str(),
+        status: story.status,
+        code: story.fault.as_ref().map(|fault| fault.code),
+        detail,
+        upstream: story.upstream.as_ref().map(|target| target.name.as_str()),
+        generation: story.generation,
+        attempts: story.attempts,
+        reused: story.reused,
+        request_bytes: story.progress.request_bytes,
+        reply_bytes: story.progress.reply_bytes,
+        duration: story.began.elapsed(),
+        first_byte: story.progress.first_byte.map(|at| at.duration_since(story.began)),
+        request_id: &workspace.request_id,
+        trace_id: workspace.trace_parent.get(3..35).unwrap_or_default(),
+        aborted: story.progress.answered && story.fault.is_some(),
+    });
+}
