@@ -18,7 +18,7 @@ fn start(world: &World) -> Sidecar {
 
 /// Puts the configuration in place; the process is told by a signal, or finds out.
 fn reload(sidecar: &Sidecar, world: &World, by_signal: bool) {
-    sidecar.reconfigure(&world.clone().write(sidecar.directory()));
+    sidecar.put_config(&world.clone().write(sidecar.directory()));
     if by_signal {
         sidecar.signal(Signal::HUP);
     }
@@ -71,7 +71,7 @@ fn a_bad_configuration_is_refused_whole_and_the_old_one_stays() {
         .route("new", "GET /new/{case}", "")
         .set("listen", "unheard_of", 1)
         .write(sidecar.directory());
-    sidecar.reconfigure(&bad);
+    sidecar.put_config(&bad);
     sidecar.signal(Signal::HUP);
     let line = said(&sidecar, "refused").expect("an audit line");
     assert!(
@@ -118,7 +118,7 @@ fn an_upstream_that_moves_away_finishes_what_it_has() {
         &format!("https://127.0.0.1:{}", first.address().port()),
         &format!("https://127.0.0.1:{}", second.address().port()),
     );
-    sidecar.reconfigure(&config);
+    sidecar.put_config(&config);
     sidecar.signal(Signal::HUP);
     let moved = eventually(|| {
         let reply = Client::connect(sidecar.listen).get("/t/x").expect("a reply");
@@ -148,7 +148,7 @@ fn an_upstream_that_changes_between_tls_and_plain_http_is_spoken_to_as_the_confi
         &format!("http://127.0.0.1:{port}"),
     );
     for (config, wanted) in [(http, "plain"), (https, "tls")] {
-        sidecar.reconfigure(&config);
+        sidecar.put_config(&config);
         sidecar.signal(Signal::HUP);
         let spoken = eventually(|| {
             let reply = Client::connect(sidecar.listen).get("/t/x").ok()?;

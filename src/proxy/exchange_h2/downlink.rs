@@ -206,9 +206,11 @@ impl Exchange<'_> {
                     let shorter = "its content is shorter than its Content-Length";
                     return Poll::Ready(Err(invalid(self.lease.peer(), &shorter)));
                 }
-                // The head must not wait for the content.
+                // The head must not wait for the content; nor must what a TLS session still holds because the caller
+                // was slow.
                 Poll::Pending => {
                     ready!(self.poll_out(cx))?;
+                    let _ = Pin::new(&mut self.client.stream).poll_flush(cx);
                     return Poll::Pending;
                 }
             }

@@ -85,7 +85,7 @@ impl<'a> Exchange<'a> {
             thinking,
             no_reply: self.downlink.phase == Down::Head,
             caller_sends: self.uplink.phase != Up::Done && self.uplink.waits_for_caller,
-            caller_takes: self.downlink.waits_for_caller,
+            caller_takes: self.downlink.waits_for_caller || self.downlink.phase == Down::Flush,
         };
         Poll::Ready(Err(late.broken(self.lease.peer())))
     }

@@ -115,7 +115,7 @@ impl Sidecar {
     }
 
     /// Puts another configuration in place of the one it was started with, whole at any moment.
-    pub(crate) fn reconfigure(&self, config: &str) {
+    pub(crate) fn put_config(&self, config: &str) {
         let beside = self.directory().join("config.part");
         std::fs::write(&beside, config).expect("write a configuration");
         std::fs::rename(beside, self.directory().join("config.toml")).expect("put a configuration in place");
