@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
@@ -112,7 +113,9 @@ impl Service {
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
-                    let _ = report.send(worker::work(post));
+                    // Tasks that panic are caught by the runtime; this is for the rest, so that it does not go unnoticed.
+                    let ended = catch_unwind(AssertUnwindSafe(|| worker::work(post)));
+                    let _ = report.send(ended.unwrap_or_else(|_| Err(std::io::Error::other("a worker panicked"))));
                 });
             threads.push(thread.context("starting a worker")?);
         }
