@@ -164,7 +164,9 @@ async fn take(
         Ok(stream) => stream,
         Err(error) if is_passing(&error) => return,
         Err(error) => {
-            tracing::warn!(%error, "accepting a connection failed; raise the limit of open files if this goes on");
+            if worker.may_warn() {
+                tracing::warn!(%error, "accepting a connection failed; raise the limit of open files if this goes on");
+            }
             tokio::time::sleep(ACCEPT_PAUSE).await;
             return;
         }

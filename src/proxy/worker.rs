@@ -35,6 +35,7 @@ pub struct Worker {
     /// Distinguishes persons without naming them; differs between processes.
     pub seed: u64,
     draining: Cell<Option<Instant>>,
+    warned: Cell<Option<Instant>>,
     /// Open connections by key; a key comes free with its connection.
     connections: RefCell<Vec<Option<Waker>>>,
     free_keys: RefCell<Vec<usize>>,
@@ -84,6 +85,7 @@ impl Worker {
             random: Cell::new(seed | 1),
             seed,
             draining: Cell::new(None),
+            warned: Cell::new(None),
             connections: RefCell::default(),
             free_keys: RefCell::default(),
             busy: Cell::new(0),
@@ -217,6 +219,20 @@ impl Worker {
         for waker in self.connections.borrow().iter().flatten() {
             waker.wake_by_ref();
         }
+    }
+
+    /// Whether a warning that may repeat many times a second is due again: once in ten seconds.
+    #[must_use]
+    pub fn may_warn(&self) -> bool {
+        let now = Instant::now();
+        let due = self
+            .warned
+            .get()
+            .is_none_or(|last| now.duration_since(last) >= Duration::from_secs(10));
+        if due {
+            self.warned.set(Some(now));
+        }
+        due
     }
 
     /// Since when the worker is draining.
