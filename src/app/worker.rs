@@ -23,6 +23,7 @@ use crate::telemetry::exchange::Scribe;
 use crate::telemetry::metrics::Metrics;
 use crate::transport::listen::{Bound, Listener};
 use crate::transport::stream::Stream;
+use crate::transport::tls;
 use crate::wire::head::Version;
 use crate::wire::reply::{self, Manner};
 
@@ -76,6 +77,7 @@ pub enum Ended {
 /// # Errors
 /// When the runtime or the listening socket cannot be set up.
 pub fn work(post: Post) -> io::Result<Ended> {
+    tls::warm_up();
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;

@@ -32,6 +32,14 @@ pub fn provider() -> Arc<CryptoProvider> {
         .clone()
 }
 
+/// Draws from the random generator once. Its first use on a thread gathers entropy for some 25 ms (measured), which
+/// would else be a part of the first request's handshake.
+pub fn warm_up() {
+    let mut drawn = [0; 32];
+    // A failure shows again, with words, in the first handshake.
+    let _ = provider().secure_random.fill(&mut drawn);
+}
+
 /// A configuration that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
