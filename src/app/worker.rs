@@ -98,10 +98,15 @@ async fn serve(post: Post) -> io::Result<Ended> {
         seed,
     } = post;
     let listener = bound.register()?;
-    let plan = orders.borrow_and_update().plan.clone();
-    let worker = Worker::new(plan, scribe, seed);
+    let first = orders.borrow_and_update().clone();
+    let worker = Worker::new(first.plan, scribe, seed);
     tokio::task::spawn_local(worker.clone().housekeeping());
+    // Told to drain before we looked for the first time: no change will say so again.
+    let mut told = first.drain;
     let draining = loop {
+        if let Some(deadline) = told {
+            break deadline;
+        }
         tokio::select! {
             accepted = listener.accept() => take(accepted, &worker, &front, &metrics, &open).await,
             changed = orders.changed() => {
@@ -110,9 +115,7 @@ async fn serve(post: Post) -> io::Result<Ended> {
                 }
                 let latest = orders.borrow_and_update().clone();
                 worker.adopt(latest.plan);
-                if let Some(deadline) = latest.drain {
-                    break deadline;
-                }
+                told = latest.drain;
             }
         }
     };
