@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, or drained after SIGTERM; 1 failed while running, or not drained in time; 2 usage or
 //! configuration. `run -- COMMAND` ends with the command's own code.
 
+pub mod cert;
 pub mod certificate;
 pub mod check;
 pub mod demo;
@@ -33,6 +34,9 @@ enum Command {
     Demo(demo::DemoArgs),
     StandIn(standin::StandInArgs),
     Check(check::CheckArgs),
+    /// Inspect, verify, renew, request and pack certificates
+    #[command(subcommand)]
+    Cert(cert::CertCommand),
     /// A small certificate authority, for development and staging only
     #[command(
         subcommand,
@@ -52,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(args),
         Command::StandIn(args) => standin::stand_in(args),
         Command::Check(args) => check::check(&args),
+        Command::Cert(command) => cert::cert(command),
         Command::Ca(command) => certificate::ca(command),
     }
 }

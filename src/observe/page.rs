@@ -9,7 +9,8 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::status::{Identity, Status, rfc3339};
+use super::status::{Identity, Status};
+use crate::identity::status::rfc3339;
 use crate::lifecycle::Readiness;
 
 const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#0b0c0c}\

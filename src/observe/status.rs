@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use crate::identity::status::rfc3339;
+
 /// One look at the running process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Status {
@@ -61,12 +63,6 @@ pub struct Route {
     pub leg: String,
     /// Since the process began.
     pub requests: u64,
-}
-
-/// Unix seconds as RFC 3339 text; the bare number where no calendar has it.
-#[must_use]
-pub fn rfc3339(seconds: i64) -> String {
-    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }
 
 fn as_text<S: serde::Serializer>(seconds: &i64, serializer: S) -> Result<S::Ok, S::Error> {

@@ -17,9 +17,10 @@ use super::build::{self, News};
 use super::worker::Orders;
 use crate::cert::facts::Facts;
 use crate::cert::verify::Finding;
+use crate::identity::status::rfc3339;
 use crate::identity::store::Pair;
 use crate::lifecycle::Readiness;
-use crate::observe::status::{Identity, Status, rfc3339};
+use crate::observe::status::{Identity, Status};
 use crate::proxy::plan::Plan;
 use crate::telemetry::metrics::Metrics;
 

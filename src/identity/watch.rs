@@ -1,0 +1,1 @@
+//! Watches directories for changes of certificates.
