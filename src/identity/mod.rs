@@ -4,6 +4,7 @@
 //! carry and are closed, and no session ticket crosses, because each generation has a TLS configuration of its own.
 
 pub mod preflight;
+pub mod rotation;
 pub mod status;
 pub mod store;
 pub mod watch;

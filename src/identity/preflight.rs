@@ -10,4 +10,6 @@ pub enum Verdict {
     Rejected(String),
     /// It could not be asked, or its answer says nothing of the certificate. Unreachable is not rejected.
     Unreachable(String),
+    /// The other side's own certificate has been revoked.
+    ServerRevoked(String),
 }
