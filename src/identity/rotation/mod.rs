@@ -21,131 +21,14 @@
 //! A generation is made of two parts that change apart: the identity (chain and key) and the terms on which the other
 //! side is met (trust bundle, CRL, TLS version). A change of the terms alone makes a candidate of the identity in use.
 
+mod operator;
 mod pace;
+mod values;
+mod way_back;
 
 use super::preflight::Verdict;
 
-pub use pace::MAX_PAUSE;
-
-/// A hash of content: equal content is the same thing.
-pub type Digest = [u8; 32];
-
-/// Where a certificate lay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
-    /// The files that the configuration names.
-    Configured,
-    /// The directory for the next one.
-    Staged,
-}
-
-/// An identity that was verified; it may be not yet valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Paper {
-    pub digest: Digest,
-    /// Unix seconds: the latest beginning and the earliest end in the chain.
-    pub not_before: i64,
-    pub not_after: i64,
-}
-
-/// One generation: numbers count from 1 and are never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
-    pub number: u64,
-    pub place: Place,
-    pub paper: Paper,
-    pub terms: Digest,
-    /// How often it was promoted and had to be taken back because the other side refused it.
-    falls: u32,
-}
-
-/// What keeps a candidate from being in use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// For its first second of validity.
-    Waiting,
-    OnTrial,
-    /// The trial did not pass; it is repeated at this time.
-    Again {
-        at: i64,
-        rejected: bool,
-        sentence: String,
-    },
-    /// The trial passed; the operator promotes.
-    Passed {
-        sentence: String,
-    },
-    /// It comes into use only when told to: the operator rolled it back, or it is staged and older than what is in use.
-    SetAside {
-        rolled_back: bool,
-    },
-}
-
-/// The next generation, on its way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
-    pub held: Held,
-    pub phase: Phase,
-    /// Trials that did not pass, in a row.
-    failures: u32,
-    /// The operator asked for it: a passed trial promotes it in any mode.
-    wanted: bool,
-}
-
-/// Why a generation came into use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// The first one; there was nothing to try it against or to lose.
-    Start,
-    TrialPassed(String),
-    Operator,
-    /// The old one is about to end and the other side cannot be asked.
-    AboutToExpire(String),
-    /// Nothing valid was in use.
-    NothingToLose,
-    /// The other side refuses the newer one.
-    FallBack,
-    RollBack,
-    /// The other side's certificate has been revoked: the list that says so comes into force untried.
-    Revoked(String),
-}
-
-/// What the driver has to do, in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Try this generation against the other side and report with [`Rotation::tried`].
-    Try(u64),
-    /// Put it in force at once; the other one drains.
-    Promote { number: u64, from: Option<u64>, why: Why },
-    /// The other side refuses what is in use, and there is no way back that works.
-    NoWayBack(String),
-}
-
-/// What the settings say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Manner {
-    /// The operator promotes new identities; changed terms come into force by themselves.
-    pub manual: bool,
-    /// When the one in use ends within so many seconds, a new one that cannot be tried is promoted untried.
-    pub untried_before: i64,
-    /// How far clocks may differ, in seconds.
-    pub skew: i64,
-}
-
-/// Why an operator's wish is not fulfilled, in words.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Objection {
-    #[error(
-        "there is nothing to promote: no other certificate than the one in use was found; put it in place, or look at the last refusal"
-    )]
-    NothingToPromote,
-    #[error("generation {0} is not valid yet; it is promoted by itself when its time has come")]
-    NotYetValid(u64),
-    #[error("there is no way back: no generation before the one in use is held")]
-    NothingToGoBackTo,
-    #[error("generation {0} has expired, so there is no way back to it")]
-    PreviousExpired(u64),
-}
+pub use values::{Action, Candidate, Digest, Held, Manner, Objection, Paper, Phase, Place, Why};
 
 /// The state of one lineage.
 #[derive(Clone, Debug)]
@@ -316,28 +199,6 @@ impl Rotation {
         self.tick(now)
     }
 
-    /// The other side refuses this generation in its traffic.
-    pub fn refused(&mut self, number: u64, now: i64) -> Vec<Action> {
-        if self.in_use.is_none_or(|held| held.number != number) {
-            return Vec::new();
-        }
-        // A trial takes seconds at most; one whose end was lost must not keep the way back closed.
-        if self
-            .falling
-            .is_some_and(|since| (since..since + pace::LOST).contains(&now))
-        {
-            return Vec::new();
-        }
-        match self.previous {
-            Some(previous) if self.is_valid(&previous, now) => {
-                self.falling = Some(now);
-                vec![Action::Try(previous.number)]
-            }
-            Some(previous) => vec![Action::NoWayBack(format!("generation {} has expired", previous.number))],
-            None => vec![Action::NoWayBack(String::from("no other generation is held"))],
-        }
-    }
-
     /// Time has passed.
     pub fn tick(&mut self, now: i64) -> Vec<Action> {
         let usable = self.in_use.is_some_and(|held| self.is_valid(&held, now));
@@ -369,54 +230,6 @@ impl Rotation {
             return self.go_back(previous, Why::NothingToLose, None);
         }
         Vec::new()
-    }
-
-    /// The operator wants the candidate in use.
-    ///
-    /// # Errors
-    /// [`Objection`]; nothing has changed.
-    pub fn promote(&mut self, now: i64) -> Result<Vec<Action>, Objection> {
-        let Some(candidate) = &mut self.candidate else {
-            return Err(Objection::NothingToPromote);
-        };
-        let number = candidate.held.number;
-        match candidate.phase {
-            Phase::Waiting if now < candidate.held.paper.not_before => Err(Objection::NotYetValid(number)),
-            Phase::Passed { .. } | Phase::SetAside { .. } => Ok(self.promote_candidate(Why::Operator)),
-            Phase::OnTrial => {
-                candidate.wanted = true;
-                Ok(Vec::new())
-            }
-            Phase::Waiting | Phase::Again { .. } => {
-                candidate.wanted = true;
-                candidate.phase = Phase::OnTrial;
-                Ok(vec![Action::Try(number)])
-            }
-        }
-    }
-
-    /// The operator wants the generation before the one in use.
-    ///
-    /// # Errors
-    /// [`Objection`]; nothing has changed.
-    pub fn roll_back(&mut self, now: i64) -> Result<Vec<Action>, Objection> {
-        let previous = self.previous.ok_or(Objection::NothingToGoBackTo)?;
-        if !self.is_valid(&previous, now) {
-            return Err(Objection::PreviousExpired(previous.number));
-        }
-        Ok(self.go_back(previous, Why::RollBack, Some(Phase::SetAside { rolled_back: true })))
-    }
-
-    /// The operator wants everything looked at anew: what waits for another trial is tried now. What was set aside
-    /// stays so: `promote` is the word for it.
-    pub fn reconsider(&mut self, now: i64) -> Vec<Action> {
-        if let Some(candidate) = &mut self.candidate
-            && let Phase::Again { at, .. } = &mut candidate.phase
-        {
-            *at = now;
-            candidate.failures = 0;
-        }
-        self.tick(now)
     }
 
     fn is_valid(&self, held: &Held, now: i64) -> bool {
@@ -499,7 +312,7 @@ impl Rotation {
                 self.promote_candidate(Why::AboutToExpire(sentence))
             }
             // A clock that was set back must not make anybody wait for ever.
-            Phase::Again { at, .. } if now >= *at || *at > now + MAX_PAUSE => {
+            Phase::Again { at, .. } if now >= *at || *at > now + pace::MAX_PAUSE => {
                 candidate.phase = Phase::OnTrial;
                 vec![Action::Try(candidate.held.number)]
             }
@@ -526,56 +339,9 @@ impl Rotation {
             why,
         }]
     }
-
-    /// Takes the previous generation into use; the one that was becomes a candidate where a phase is given.
-    fn go_back(&mut self, previous: Held, why: Why, then: Option<Phase>) -> Vec<Action> {
-        let from = self.in_use.replace(previous);
-        self.previous = None;
-        self.falling = None;
-        if let (Some(held), Some(phase)) = (from, then)
-            && self.candidate.is_none()
-        {
-            self.candidate = Some(Candidate {
-                held,
-                phase,
-                failures: 0,
-                wanted: false,
-            });
-        }
-        vec![Action::Promote {
-            number: previous.number,
-            from: from.map(|held| held.number),
-            why,
-        }]
-    }
-
-    /// The one in use is refused; falls back only onto what works.
-    fn tried_the_way_back(&mut self, verdict: &Verdict, now: i64) -> Vec<Action> {
-        self.falling = None;
-        let (Some(previous), Some(mut in_use)) = (self.previous, self.in_use) else {
-            return Vec::new();
-        };
-        match verdict {
-            Verdict::Passed(_) if self.is_valid(&previous, now) => {
-                in_use.falls += 1;
-                self.in_use = Some(in_use);
-                let phase = Phase::Again {
-                    at: now + pace::after_fall(in_use.number, in_use.falls),
-                    rejected: true,
-                    sentence: String::from("the other side refused it after it had been promoted"),
-                };
-                self.go_back(previous, Why::FallBack, Some(phase))
-            }
-            Verdict::Passed(_) => vec![Action::NoWayBack(format!("generation {} has expired", previous.number))],
-            Verdict::Rejected(sentence) | Verdict::Unreachable(sentence) | Verdict::ServerRevoked(sentence) => {
-                vec![Action::NoWayBack(format!(
-                    "generation {} was tried: {sentence}",
-                    previous.number
-                ))]
-            }
-        }
-    }
 }
 
+#[cfg(test)]
+mod storm;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 /// A trial whose end was never heard of, in seconds.
 pub(super) const LOST: i64 = 120;
 /// The longest pause there is, in seconds.
-pub const MAX_PAUSE: i64 = 4_320;
+pub(super) const MAX_PAUSE: i64 = 4_320;
 
 /// After so many failed trials (at least one). Unreachable: 1 s, 2 s … 60 s. Refused: 10 s … 5 min, because somebody
 /// at the other end has to do something first.

@@ -1,23 +1,21 @@
-//! The state machine as a story, as a table, and under any order of events.
-
-use proptest::prelude::*;
+//! The state machine as a story.
 
 use super::*;
 
-const NOW: i64 = 1_800_000_000;
-const DAY: i64 = 86_400;
-const AUTOMATIC: Manner = Manner {
+pub(super) const NOW: i64 = 1_800_000_000;
+pub(super) const DAY: i64 = 86_400;
+pub(super) const AUTOMATIC: Manner = Manner {
     manual: false,
     untried_before: 3_600,
     skew: 60,
 };
-const MANUAL: Manner = Manner {
+pub(super) const MANUAL: Manner = Manner {
     manual: true,
     ..AUTOMATIC
 };
-const TERMS: Digest = [9; 32];
+pub(super) const TERMS: Digest = [9; 32];
 
-fn paper(name: u8, from: i64, to: i64) -> Paper {
+pub(super) fn paper(name: u8, from: i64, to: i64) -> Paper {
     Paper {
         digest: [name; 32],
         not_before: from,
@@ -33,15 +31,15 @@ fn new() -> Paper {
     paper(2, NOW - DAY, NOW + 300 * DAY)
 }
 
-fn passed() -> Verdict {
+pub(super) fn passed() -> Verdict {
     Verdict::Passed(String::from("it answered 200"))
 }
 
-fn rejected() -> Verdict {
+pub(super) fn rejected() -> Verdict {
     Verdict::Rejected(String::from("unknown CA"))
 }
 
-fn unreachable() -> Verdict {
+pub(super) fn unreachable() -> Verdict {
     Verdict::Unreachable(String::from("connection refused"))
 }
 
@@ -70,7 +68,7 @@ fn promote(number: u64, from: Option<u64>, why: Why) -> Action {
     Action::Promote { number, from, why }
 }
 
-fn number(rotation: &Rotation) -> u64 {
+pub(super) fn number(rotation: &Rotation) -> u64 {
     rotation.in_use().map_or(0, |held| held.number)
 }
 
@@ -358,91 +356,4 @@ fn a_clock_that_was_set_back_does_not_put_a_trial_off_for_ever() {
     rotation.found(Place::Configured, new(), NOW);
     rotation.tried(2, &rejected(), NOW);
     assert_eq!(rotation.tick(NOW - DAY + 1), [Action::Try(2)]);
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Found(Place, Paper),
-    Unfit(Place),
-    Terms(u8),
-    Tried(u64, Verdict),
-    Refused(u64),
-    Promote,
-    RollBack,
-    Reconsider,
-    Later(i64),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let place = || prop_oneof![Just(Place::Configured), Just(Place::Staged)];
-    let papers = (0u8..6, -3i64..3, 1i64..6).prop_map(|(name, from, length)| {
-        paper(
-            name * 8 + u8::try_from(length).unwrap(),
-            NOW + from * DAY,
-            NOW + (from + length) * DAY,
-        )
-    });
-    let verdict = prop_oneof![Just(passed()), Just(rejected()), Just(unreachable())];
-    let step = prop_oneof![
-        4 => (place(), papers).prop_map(|(place, paper)| Step::Found(place, paper)),
-        1 => place().prop_map(Step::Unfit),
-        1 => (7u8..9).prop_map(Step::Terms),
-        4 => (1u64..20, verdict).prop_map(|(number, verdict)| Step::Tried(number, verdict)),
-        2 => (1u64..20).prop_map(Step::Refused),
-        1 => Just(Step::Promote),
-        1 => Just(Step::RollBack),
-        1 => Just(Step::Reconsider),
-        3 => (0..2 * DAY).prop_map(Step::Later),
-    ];
-    prop::collection::vec(step, 1..60)
-}
-
-proptest! {
-    #[test]
-    fn no_order_of_events_leaves_it_without_a_working_identity_while_one_is_held(
-        manual: bool,
-        steps in steps(),
-    ) {
-        let manner = if manual { MANUAL } else { AUTOMATIC };
-        let mut rotation = Rotation::new(manner, 0);
-        rotation.terms(TERMS, NOW);
-        let mut now = NOW;
-        let mut published = 0;
-        for step in steps {
-            let before = rotation.in_use().copied();
-            let number_of = |offset: u64, rotation: &Rotation| rotation.last().saturating_sub(offset % 3);
-            let mut actions = match step {
-                Step::Found(place, paper) => rotation.found(place, paper, now),
-                Step::Unfit(place) => { rotation.unfit(place); Vec::new() }
-                Step::Terms(terms) => rotation.terms([terms; 32], now),
-                Step::Tried(offset, verdict) => rotation.tried(number_of(offset, &rotation), &verdict, now),
-                Step::Refused(offset) => rotation.refused(number_of(offset, &rotation), now),
-                Step::Promote => rotation.promote(now).unwrap_or_default(),
-                Step::RollBack => rotation.roll_back(now).unwrap_or_default(),
-                Step::Reconsider => rotation.reconsider(now),
-                Step::Later(seconds) => { now += seconds; Vec::new() }
-            };
-            actions.extend(rotation.tick(now));
-            for action in &actions {
-                match action {
-                    Action::Promote { number, from, .. } => {
-                        prop_assert_eq!(*from, (published != 0).then_some(published), "the chain of receipts is whole");
-                        published = *number;
-                    }
-                    Action::Try(number) => {
-                        prop_assert!(rotation.held().any(|held| held.number == *number), "a trial of what is held");
-                    }
-                    Action::NoWayBack(_) => {}
-                }
-            }
-            prop_assert_eq!(number(&rotation), published, "what is in use was published");
-            prop_assert!(before.is_none() || rotation.in_use().is_some(), "never less than before");
-            let valid = |held: &Held| rotation.is_valid(held, now);
-            let working = rotation.in_use().is_some_and(valid);
-            prop_assert!(working || !rotation.held().any(valid), "{rotation:?} at {now}");
-            let numbers: Vec<u64> = rotation.held().map(|held| held.number).collect();
-            let different: std::collections::BTreeSet<_> = numbers.iter().collect();
-            prop_assert_eq!(different.len(), numbers.len(), "each is held once: {:?}", numbers);
-        }
-    }
 }
