@@ -333,7 +333,7 @@ fn make_plan(registry: &mut Registry, kind: &Kind, reporter: &Reporter) -> anyho
 /// Reads what the gateway shows and whom it trusts.
 fn gateway_config(settings: &GatewaySettings, reporter: &Reporter) -> anyhow::Result<Arc<ServerConfig>> {
     let now = clock::unix_seconds();
-    let pair = store::pair(&settings.certificate, &settings.private_key, Purpose::Server, &[], now)?;
+    let pair = store::pair(&settings.material, Purpose::Server, &[], now)?;
     let anchors = store::anchors(&settings.client_ca)?;
     reporter.own_certificate(&pair, &anchors);
     Ok(Arc::new(tls::server_config(&pair.bundle, &anchors, settings.tls_min)?))

@@ -12,7 +12,7 @@ use rustls_pki_types::CertificateDer;
 use super::Generation;
 use crate::cert::load::{self, Bundle, LoadError};
 use crate::cert::verify::{self, Finding, Purpose, Severity};
-use crate::config::settings::{Identity, TlsVersion, Trust};
+use crate::config::settings::{Identity, Material, TlsVersion, Trust};
 use crate::fault::{Code, Fault};
 use crate::transport::tls::{self, TlsError};
 
@@ -67,11 +67,19 @@ pub struct Pair {
 ///
 /// # Errors
 /// [`Refusal`] with every reason that was found.
-pub fn pair(certificate: &Path, key: &Path, purpose: Purpose, names: &[String], now: i64) -> Result<Pair, Refusal> {
+pub fn pair(material: &Material, purpose: Purpose, names: &[String], now: i64) -> Result<Pair, Refusal> {
+    let (certificate, key) = match material {
+        Material::Pem {
+            certificate,
+            private_key,
+            ..
+        } => (certificate, private_key),
+        Material::Pkcs12 { file, .. } => (file, file),
+    };
     let (chain_pem, key_pem) = (read(certificate)?, zeroize::Zeroizing::new(read(key)?));
     let bundle = load::bundle(&chain_pem, &key_pem).map_err(|error| Refusal::Pair {
-        certificate: certificate.to_owned(),
-        key: key.to_owned(),
+        certificate: certificate.clone(),
+        key: key.clone(),
         error,
     })?;
     let (refusing, warnings): (Vec<_>, Vec<_>) = verify::findings(&bundle, purpose, names, now, CLOCK_SKEW)
@@ -85,7 +93,7 @@ pub fn pair(certificate: &Path, key: &Path, purpose: Purpose, names: &[String], 
         .iter()
         .any(|facts| now > facts.not_after + CLOCK_SKEW);
     Err(Refusal::Unfit {
-        path: certificate.to_owned(),
+        path: certificate.clone(),
         findings: refusing,
         expired,
     })
@@ -148,15 +156,7 @@ pub fn generation(
 ) -> Result<Loaded, Refusal> {
     let anchors = trust(trusted)?;
     let pair = identity
-        .map(|(_, files)| {
-            pair(
-                &files.certificate,
-                &files.private_key,
-                Purpose::Client,
-                &files.expect_dns,
-                now,
-            )
-        })
+        .map(|(_, files)| pair(&files.material, Purpose::Client, &files.expect_dns, now))
         .transpose()?;
     let bundle = pair.as_ref().map(|pair| &pair.bundle);
     let config = tls::client_config(bundle, &anchors, tls_min, http2)?;
