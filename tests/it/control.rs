@@ -23,12 +23,44 @@ use crate::support::eventually;
 
 type Decide = dyn FnMut(&Command) -> Option<Result<Reply, Refusal>> + Send;
 
-/// A process with a control socket whose main thread answers by `decide`; what it leaves open is never answered.
+/// A process with a control socket whose main thread answers by `decide`; what that leaves open is answered with the next
+/// question whether it is ready.
 struct Served {
     directory: TempDir,
+    log: Log,
     asked: Arc<Mutex<Vec<(Command, String)>>>,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// The lines logged on the main thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("log").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// Waits for a line in which all of this stands.
+    #[track_caller]
+    fn says(&self, parts: &[&str]) {
+        let text = || String::from_utf8_lossy(&self.0.lock().expect("log")).into_owned();
+        let found = eventually(|| {
+            let text = text();
+            text.lines()
+                .any(|line| parts.iter().all(|part| line.contains(part)))
+                .then_some(())
+        });
+        assert!(found.is_some(), "no line with {parts:?} in\n{}", text());
+    }
 }
 
 impl Served {
@@ -38,7 +70,13 @@ impl Served {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (end, mut ended) = oneshot::channel();
         let heard = asked.clone();
+        let log = Log::default();
+        let lines = log.clone();
         let thread = std::thread::spawn(move || {
+            let subscriber = tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_writer(move || lines.clone());
+            let _logging = tracing::subscriber::set_default(subscriber.finish());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async move {
                 let (commands, mut received) = mpsc::channel::<Asked>(8);
@@ -53,6 +91,10 @@ impl Served {
                         .lock()
                         .expect("heard")
                         .push((asked.command.clone(), asked.by.clone()));
+                    if asked.command == Command::Ready {
+                        open.drain(..)
+                            .for_each(|reply: oneshot::Sender<_>| drop(reply.send(done())));
+                    }
                     match decide(&asked.command) {
                         Some(answer) => drop(asked.reply.send(answer)),
                         None => open.push(asked.reply),
@@ -69,6 +111,7 @@ impl Served {
         });
         Self {
             directory,
+            log,
             asked,
             end: Some(end),
             thread: Some(thread),
@@ -376,22 +419,62 @@ fn one_that_waits_does_not_keep_another_waiting() {
     let waiting =
         std::thread::spawn(move || client::ask(&socket, "POST", "/identity/promote", None, Duration::from_secs(20)));
     open.recv_timeout(Duration::from_secs(10)).expect("asked");
-    assert_eq!(process.ask("GET", "/ready", None).status, 200);
+    assert_eq!(process.ask("GET", "/identity", None).status, 200);
     assert!(!waiting.is_finished());
     drop(process);
     let _ = waiting.join().expect("the client ends");
 }
 
 #[test]
-fn a_command_is_carried_out_also_when_the_one_who_asked_has_left() {
-    let process = Served::answering(done());
-    {
-        let mut stream = UnixStream::connect(process.socket()).expect("connected");
-        stream
-            .write_all(b"POST /identity/promote HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
-            .expect("written");
+fn a_command_goes_to_its_end_and_its_audit_line_also_when_the_one_who_asked_has_left() {
+    let process = Served::start(Box::new(|command| match command {
+        Command::Promote(_) => None,
+        _ => Some(Ok(Reply::Report(Report::default()))),
+    }));
+    let mut stream = UnixStream::connect(process.socket()).expect("connected");
+    stream
+        .write_all(b"POST /identity/promote HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+        .expect("written");
+    eventually(|| (process.asked().len() == 1).then_some(())).expect("asked");
+    drop(stream);
+    // By the time that others are served it is known that this one has left; then the promotion comes to its end.
+    for target in ["/identity", "/identity", "/ready"] {
+        process.ask("GET", target, None);
     }
-    assert!(eventually(|| (process.asked().len() == 1).then_some(())).is_some());
+    process
+        .log
+        .says(&["command=\"promote\"", "result=\"done\"", "generation 2 is in use"]);
+}
+
+#[test]
+fn whatever_may_change_something_leaves_an_audit_line_and_looking_does_not() {
+    let process = Served::start(Box::new(|command| match command {
+        Command::Stage(_) => Some(Err(Refusal::new(404, "no_such_identity", "there is no am"))),
+        _ => Some(done()),
+    }));
+    process.ask("GET", "/identity", None);
+    process.ask("POST", "/identity/stage", Some(&json!({ "identity": "am" })));
+    process.ask("POST", "/identity/rollback", Some(&json!({ "reason": "refused" })));
+    process.ask("POST", "/shutdown", None);
+    let by = format!("uid {} pid {}", rustix::process::getuid().as_raw(), std::process::id());
+    let log = &process.log;
+    log.says(&[
+        "audit=true",
+        "command=\"stage\"",
+        &by,
+        "identity=am",
+        "result=\"no_such_identity\"",
+    ]);
+    log.says(&[
+        "audit=true",
+        "command=\"rollback\"",
+        &by,
+        "reason=refused",
+        "result=\"done\"",
+    ]);
+    log.says(&["audit=true", "command=\"shutdown\"", &by, "result=\"done\""]);
+    let text = String::from_utf8_lossy(&log.0.lock().expect("log")).into_owned();
+    assert!(!text.contains("command=\"status\""), "{text}");
 }
 
 #[test]
