@@ -135,22 +135,15 @@ impl Page {
 
     fn receipt(&mut self, receipt: &Receipt) {
         let promoted = self.moment(&receipt.promoted);
-        let from = receipt.from.map_or_else(|| "none".to_owned(), |from| from.to_string());
-        let retired = match (receipt.from, receipt.retired_after_seconds) {
-            (None, _) => String::new(),
-            (Some(from), Some(seconds)) => format!(", generation {from} retired after {seconds:.1} s"),
-            (Some(from), None) => format!(", generation {from} NOT YET RETIRED"),
-        };
-        self.row(
-            "receipt",
-            &format!(
-                "generation {from} to {}, {promoted}, by {}{retired}\nrequests failed: {}\n{}",
-                receipt.to,
-                receipt.why.replace('_', " "),
-                receipt.requests_failed,
-                receipt.sentence
-            ),
-        );
+        let why = receipt.why.replace('_', " ");
+        let mut text = format!("{}\npromoted {promoted}: {why}", receipt.sentence);
+        if let (Some(from), None) = (receipt.from, receipt.retired_after_seconds) {
+            let _ = write!(text, "\ngeneration {from} is NOT YET RETIRED");
+        }
+        if receipt.requests_failed > 0 {
+            let _ = write!(text, "\nREQUESTS FAILED: {}", receipt.requests_failed);
+        }
+        self.row("receipt", &text);
     }
 
     fn whole(&mut self, certificate: &Certificate) {

@@ -118,8 +118,8 @@ fn what_comes_next_and_what_was_refused_are_said_with_every_line_of_the_reason()
 }
 
 #[test]
-fn a_receipt_says_whether_the_old_one_is_gone() {
-    let receipt = |from, retired| {
+fn a_receipt_says_whether_the_old_one_is_gone_and_what_it_cost() {
+    let receipt = |from, retired, failed| {
         report(Lineage {
             receipt: Some(Receipt {
                 from,
@@ -127,23 +127,27 @@ fn a_receipt_says_whether_the_old_one_is_gone() {
                 why: "trial_passed".to_owned(),
                 promoted: rfc3339(NOW - 30),
                 retired_after_seconds: retired,
-                requests_failed: 0,
+                requests_failed: failed,
                 sentence: "generation 2 in use".to_owned(),
             }),
             ..Lineage::default()
         })
     };
-    let over = receipt(Some(1), Some(1.25));
+    let over = receipt(Some(1), Some(1.25), 0);
     says(
         &over,
         &[
-            "generation 1 to 2, ",
-            "by trial passed, generation 1 retired after 1.2 s",
-            "requests failed: 0",
+            "  receipt     generation 2 in use\n",
+            "              promoted 2027-01-15T07:59:30Z (30 seconds ago): trial passed\n",
         ],
     );
-    says(&receipt(Some(1), None), &["generation 1 NOT YET RETIRED"]);
-    says(&receipt(None, None), &["generation none to 2"]);
+    assert!(!over.contains("NOT YET") && !over.contains("FAILED"), "{over}");
+    says(&receipt(Some(1), None, 0), &["generation 1 is NOT YET RETIRED"]);
+    says(&receipt(Some(1), Some(1.0), 3), &["REQUESTS FAILED: 3"]);
+    assert!(
+        !receipt(None, None, 0).contains("RETIRED"),
+        "the first has none before it"
+    );
 }
 
 #[test]
