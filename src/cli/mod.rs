@@ -7,6 +7,7 @@ pub mod cert;
 pub mod certificate;
 pub mod check;
 pub mod demo;
+pub mod operate;
 mod run;
 pub mod standin;
 
@@ -44,6 +45,14 @@ enum Command {
                       delius-sidecar ca issue --dir certs-dev/ca --dns allocation-manager --out certs-dev/client"
     )]
     Ca(certificate::CaCommand),
+    /// Ask the running sidecar about its certificates, and tell it which to use
+    #[command(
+        subcommand,
+        after_help = "Example:\n  delius-sidecar identity status\n  delius-sidecar identity promote --upstream ndh"
+    )]
+    Identity(operate::IdentityCommand),
+    Wait(operate::WaitArgs),
+    Shutdown(operate::ShutdownArgs),
 }
 
 /// Runs the program.
@@ -58,5 +67,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::check(&args),
         Command::Cert(command) => cert::cert(command),
         Command::Ca(command) => certificate::ca(command),
+        Command::Identity(command) => operate::identity(command),
+        Command::Wait(args) => operate::wait(&args),
+        Command::Shutdown(args) => operate::shutdown(&args),
     }
 }

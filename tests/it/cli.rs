@@ -17,6 +17,13 @@ const COMMANDS: &[&str] = &[
     "ca",
     "ca init",
     "ca issue",
+    "identity",
+    "identity status",
+    "identity stage",
+    "identity promote",
+    "identity rollback",
+    "wait",
+    "shutdown",
 ];
 
 fn delius_sidecar(line: &str) -> Output {
@@ -69,7 +76,7 @@ fn help_of_every_command_ends_well_and_has_an_example() {
 
 #[test]
 fn help_names_every_command_there_is() {
-    for parent in ["", "stand-in", "ca"] {
+    for parent in ["", "stand-in", "ca", "identity"] {
         let help = text(&delius_sidecar(&format!("{parent} --help")).stdout);
         let (_, listed) = help.split_once("Commands:\n").expect("a list of commands");
         let listed: Vec<&str> = listed
