@@ -192,7 +192,8 @@ fn key_to_pem(key: &PrivateKeyDer<'static>) -> String {
 }
 
 /// RFC 7468 textual encoding.
-pub(super) fn pem(label: &str, der: &[u8]) -> String {
+#[must_use]
+pub fn pem(label: &str, der: &[u8]) -> String {
     let base64 = STANDARD.encode(der);
     let mut text = format!("-----BEGIN {label}-----\n");
     for at in (0..base64.len()).step_by(64) {

@@ -4,6 +4,7 @@ use rustls_pki_types::pem::PemObject as _;
 use x509_parser::prelude::FromDer as _;
 
 use super::super::facts::{Facts, KeyAlgorithm};
+use super::super::load;
 use super::*;
 
 const DAY: i64 = 86_400;
