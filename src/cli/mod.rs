@@ -3,12 +3,15 @@
 //! Exit codes: 0 done, or drained after SIGTERM; 1 failed while running, or not drained in time; 2 usage or
 //! configuration. `run -- COMMAND` ends with the command's own code.
 
+pub mod ca;
 pub mod cert;
-pub mod certificate;
 pub mod check;
 pub mod demo;
+mod files;
 pub mod operate;
+pub mod output;
 mod run;
+pub mod span;
 pub mod standin;
 
 use std::process::ExitCode;
@@ -44,7 +47,6 @@ enum Command {
         after_help = "Example:\n  delius-sidecar ca init --dir certs-dev/ca\n  \
                       delius-sidecar ca issue --dir certs-dev/ca --dns allocation-manager --out certs-dev/client"
     )]
-    Ca(certificate::CaCommand),
     /// Ask the running sidecar about its certificates, and tell it which to use
     #[command(
         subcommand,
@@ -53,6 +55,7 @@ enum Command {
     Identity(operate::IdentityCommand),
     Wait(operate::WaitArgs),
     Shutdown(operate::ShutdownArgs),
+    Ca(ca::CaCommand),
 }
 
 /// Runs the program.
@@ -66,9 +69,9 @@ pub fn main() -> ExitCode {
         Command::StandIn(args) => standin::stand_in(args),
         Command::Check(args) => check::check(&args),
         Command::Cert(command) => cert::cert(command),
-        Command::Ca(command) => certificate::ca(command),
         Command::Identity(command) => operate::identity(command),
         Command::Wait(args) => operate::wait(&args),
         Command::Shutdown(args) => operate::shutdown(&args),
+        Command::Ca(command) => ca::ca(command),
     }
 }

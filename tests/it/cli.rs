@@ -16,6 +16,7 @@ const COMMANDS: &[&str] = &[
     "check",
     "ca",
     "ca init",
+    "ca rollover",
     "ca issue",
     "identity",
     "identity status",
@@ -24,6 +25,9 @@ const COMMANDS: &[&str] = &[
     "identity rollback",
     "wait",
     "shutdown",
+    "ca sign",
+    "ca revoke",
+    "ca crl",
 ];
 
 fn delius_sidecar(line: &str) -> Output {
