@@ -301,7 +301,7 @@ fn carries(leaf: &Facts, der: &CertificateDer<'_>, purpose: Purpose, name: &str)
 /// TLS 1.2 wants each certificate followed by its issuer (RFC 5246 section 7.4.2); TLS 1.3 tolerates other orders, some
 /// peers do not.
 fn order(bundle: &Bundle, out: &mut Vec<Finding>) {
-    let path = chain::path(bundle);
+    let path = chain::path(bundle.chain());
     if !path.is_sorted() {
         out.push(Finding::warn(
             What::ChainOrder,
