@@ -3,7 +3,9 @@
 //! What is pooled belongs to a generation. Rotation publishes a new one; connections of the old one finish what they
 //! carry and are closed, and no session ticket crosses, because each generation has a TLS configuration of its own.
 
+pub mod mounts;
 pub mod preflight;
+pub mod rotation;
 pub mod status;
 pub mod store;
 pub mod watch;

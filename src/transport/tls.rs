@@ -144,6 +144,8 @@ pub enum Failure {
     Name,
     /// The server's certificate is expired or not yet valid.
     Dates,
+    /// The server's certificate has been revoked.
+    ServerRevoked,
     /// The server's certificate is unacceptable for another reason.
     ServerCertificate,
     /// No common version or cipher suite.
@@ -166,6 +168,7 @@ impl Failure {
             Self::UnknownIssuer => "unknown_issuer",
             Self::Name => "name_mismatch",
             Self::Dates => "server_certificate_dates",
+            Self::ServerRevoked => "server_revoked",
             Self::ServerCertificate => "server_certificate",
             Self::Protocol => "protocol",
             Self::NotTls => "not_tls",
@@ -222,6 +225,7 @@ fn of_certificate(reason: &CertificateError) -> Failure {
         E::Expired | E::ExpiredContext { .. } | E::NotValidYet | E::NotValidYetContext { .. } => Failure::Dates,
         E::NotValidForName | E::NotValidForNameContext { .. } => Failure::Name,
         E::UnknownIssuer => Failure::UnknownIssuer,
+        E::Revoked => Failure::ServerRevoked,
         _ => Failure::ServerCertificate,
     }
 }
@@ -240,6 +244,7 @@ fn advice(failure: Failure) -> &'static str {
         }
         Failure::Name => "the server's certificate is for another name: check `url` and `server_name`",
         Failure::Dates => "the server's certificate is not valid now: tell its operators, and compare the clocks",
+        Failure::ServerRevoked => "the CRL says that the server's certificate was revoked: tell its operators",
         Failure::ServerCertificate => "the server's certificate is not acceptable",
         Failure::Protocol => "no TLS version or cipher suite in common, or it wants a certificate that it did not get",
         Failure::NotTls => "what answers there does not speak TLS: check the port",
