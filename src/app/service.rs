@@ -17,6 +17,7 @@ use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::cert::Trusted;
 use crate::cert::verify::Purpose;
 use crate::clock;
 use crate::config::settings::GatewaySettings;
@@ -336,7 +337,11 @@ fn gateway_config(settings: &GatewaySettings, reporter: &Reporter) -> anyhow::Re
     let pair = store::pair(&settings.material, Purpose::Server, &[], now)?;
     let anchors = store::anchors(&settings.client_ca)?;
     reporter.own_certificate(&pair, &anchors);
-    Ok(Arc::new(tls::server_config(&pair.bundle, &anchors, settings.tls_min)?))
+    Ok(Arc::new(tls::server_config(
+        &pair.bundle,
+        &Trusted::anchors(anchors),
+        settings.tls_min,
+    )?))
 }
 
 /// Written beside and renamed: whoever sees the file sees all of it.

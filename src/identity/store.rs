@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustls_pki_types::CertificateDer;
 
 use super::Generation;
+use crate::cert::Trusted;
 use crate::cert::load::{self, Bundle, LoadError};
 use crate::cert::verify::{self, Finding, Purpose, Severity};
 use crate::config::settings::{Identity, Material, TlsVersion, Trust};
@@ -159,7 +160,7 @@ pub fn generation(
         .map(|(_, files)| pair(&files.material, Purpose::Client, &files.expect_dns, now))
         .transpose()?;
     let bundle = pair.as_ref().map(|pair| &pair.bundle);
-    let config = tls::client_config(bundle, &anchors, tls_min, http2)?;
+    let config = tls::client_config(bundle, &Trusted::anchors(anchors.clone()), tls_min, http2)?;
     let chain = bundle.map(|bundle| bundle.chain_facts().to_vec()).unwrap_or_default();
     let not_after = chain.iter().map(|facts| facts.not_after).min();
     let name = identity.map(|(name, _)| name.to_owned());

@@ -49,10 +49,10 @@ pub enum LoadError {
     )]
     KeyEncryption(String),
     #[error(
-        "the password does not open the {0}; certificate and password may be of different generations, or the password file holds more than the password (one line end after it is left out)"
+        "the password does not open the {0} file; certificate and password may be of different generations, or the password file holds more than the password (one line end after it is left out)"
     )]
     WrongPassword(Part),
-    #[error("the password of the {0} is not UTF-8 text, which it has to be")]
+    #[error("the password of the {0} file is not UTF-8 text, which it has to be")]
     PasswordEncoding(Part),
     #[error(
         "the file is not PKCS#12: {0}; expected what \"openssl pkcs12 -export\" writes; PEM files are configured as `certificate` and `private_key`"

@@ -46,7 +46,7 @@ fn a_ca_and_a_leaf_are_written_where_asked_and_chain_to_each_other() {
     let read = |name: &str| fs::read(at.join("client").join(name)).unwrap();
     let bundle = load::bundle(&read("tls.crt"), &read("tls.key")).unwrap();
     let anchors = load::anchors(&read("ca.crt")).unwrap();
-    verify::chain_to(&bundle, &anchors, Purpose::Client, NOW).unwrap();
+    verify::chain_to(&bundle, &verify::Trusted::anchors(anchors), Purpose::Client, NOW).unwrap();
     assert_eq!(bundle.leaf_facts(), &leaf.facts);
     assert_eq!(mode(at.join("ca/ca.key")), 0o600);
     assert_eq!(mode(at.join("client/tls.key")), 0o600);

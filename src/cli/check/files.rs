@@ -6,9 +6,11 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::reason;
+use crate::cert::crl::{self, CrlFacts};
+use crate::cert::facts::date;
 use crate::cert::load::{self, LoadError, Part, Source};
 use crate::cert::verify::{self, Purpose};
-use crate::config::settings::{GatewaySettings, Material, Settings, Trust, Upstream};
+use crate::config::settings::{GatewaySettings, Material, Revocation, Settings, Stale, Trust, Upstream};
 use crate::config::{Loaded, Place, Problem};
 
 /// Clocks of two machines differ by this much, in seconds.
@@ -22,7 +24,9 @@ pub(super) fn run(loaded: &Loaded<Settings>, now: i64) -> Vec<Problem> {
         material(&identity.material, at, judged, now, &mut problems);
     }
     for (name, upstream) in &loaded.settings.upstreams {
-        trust(upstream, &loaded.place(&["upstream", name, "trust"]), &mut problems);
+        let at = |key: &str| loaded.place(&["upstream", name, key]);
+        trust(upstream, &at("trust"), &mut problems);
+        revocation(upstream.crl.as_ref(), &at("crl"), now, &mut problems);
     }
     problems
 }
@@ -33,6 +37,7 @@ pub(super) fn gateway(loaded: &Loaded<GatewaySettings>, now: i64) -> Vec<Problem
     let at = |key: &str| loaded.place(&["gateway", key]);
     material(&settings.material, at, (Purpose::Server, &[]), now, &mut problems);
     anchors(&settings.client_ca, &at("client_ca"), &mut problems);
+    revocation(settings.crl.as_ref(), &at("crl"), now, &mut problems);
     problems
 }
 
@@ -134,6 +139,37 @@ fn anchors(path: &Path, place: &Place, problems: &mut Vec<Problem>) {
         && let Err(error) = load::anchors(&pem)
     {
         problems.push(Problem::error(place.clone(), format!("{}: {error}", path.display())));
+    }
+}
+
+/// A list that cannot be used refuses everybody; one that is out of date does where that was chosen.
+fn revocation(crl: Option<&Revocation>, place: &Place, now: i64, problems: &mut Vec<Problem>) {
+    let Some(Revocation { file, stale }) = crl else { return };
+    let Some(bytes) = content(file, place, problems) else {
+        return;
+    };
+    let shown = file.display();
+    let lists = match crl::read(&bytes) {
+        Ok(lists) => lists,
+        Err(error) => return problems.push(Problem::error(place.clone(), format!("{shown}: {error}"))),
+    };
+    for facts in lists.iter().filter_map(|list| CrlFacts::read(list)) {
+        let Some(next) = facts.next_update.filter(|_| facts.is_stale(now)) else {
+            continue;
+        };
+        let by = format!(
+            "{shown}: the CRL of \"{}\" was to be renewed by {}",
+            facts.issuer,
+            date(next)
+        );
+        problems.push(match stale {
+            Stale::Refuse => Problem::error(
+                place.clone(),
+                format!("{by}, so no certificate of that CA would be accepted"),
+            )
+            .right("fetch the CA's new list, or say crl_stale = \"accept\""),
+            Stale::Accept => Problem::warning(place.clone(), by).right("fetch the CA's new list"),
+        });
     }
 }
 
