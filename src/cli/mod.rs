@@ -47,6 +47,7 @@ enum Command {
         after_help = "Example:\n  delius-sidecar ca init --dir certs-dev/ca\n  \
                       delius-sidecar ca issue --dir certs-dev/ca --dns allocation-manager --out certs-dev/client"
     )]
+    Ca(ca::CaCommand),
     /// Ask the running sidecar about its certificates, and tell it which to use
     #[command(
         subcommand,
@@ -55,7 +56,6 @@ enum Command {
     Identity(operate::IdentityCommand),
     Wait(operate::WaitArgs),
     Shutdown(operate::ShutdownArgs),
-    Ca(ca::CaCommand),
 }
 
 /// Runs the program.
