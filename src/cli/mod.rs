@@ -7,6 +7,7 @@ pub mod cert;
 pub mod certificate;
 pub mod check;
 pub mod demo;
+mod doctor;
 mod run;
 pub mod standin;
 
@@ -34,6 +35,7 @@ enum Command {
     Demo(demo::DemoArgs),
     StandIn(standin::StandInArgs),
     Check(check::CheckArgs),
+    Doctor(doctor::DoctorArgs),
     /// Inspect, verify, renew, request and pack certificates
     #[command(subcommand)]
     Cert(cert::CertCommand),
@@ -56,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(args),
         Command::StandIn(args) => standin::stand_in(args),
         Command::Check(args) => check::check(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Cert(command) => cert::cert(command),
         Command::Ca(command) => certificate::ca(command),
     }

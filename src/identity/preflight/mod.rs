@@ -87,8 +87,23 @@ pub async fn trial(endpoint: &Endpoint, connector: &TlsConnector, request: &Requ
         server_version: secured.map(|secured| secured.version),
         ..Trial::stopped(Fault::new(Code::UpstreamReset, ""))
     };
+    answered(&mut stream, seen, request, peer).await
+}
+
+/// The same without TLS: what answers there, and how.
+pub async fn in_the_clear(endpoint: &Endpoint, request: &Request, peer: &str) -> Trial {
+    match dial::dial(endpoint, None).await {
+        Ok((mut stream, _)) => {
+            let seen = Trial::stopped(Fault::new(Code::UpstreamReset, ""));
+            answered(&mut stream, seen, request, peer).await
+        }
+        Err(error) => Trial::stopped(error.fault),
+    }
+}
+
+async fn answered(stream: &mut Stream, seen: Trial, request: &Request, peer: &str) -> Trial {
     let deadline = Instant::now() + request.first_byte;
-    let asked = timeout_at(deadline, ask(&mut stream, request, peer)).await;
+    let asked = timeout_at(deadline, ask(stream, request, peer)).await;
     let _ = timeout_at(deadline, stream.shutdown()).await;
     match asked {
         Ok(Ok(reply)) => Trial {
@@ -112,7 +127,7 @@ pub async fn trial(endpoint: &Endpoint, connector: &TlsConnector, request: &Requ
             let fault = Fault::new(
                 Code::UpstreamTimeout,
                 format!(
-                    "{peer} finished the handshake and did not answer {request} within {:?}: that says nothing of the certificate",
+                    "{peer} was reached and did not answer {request} within {:?}: that says nothing of the certificate",
                     request.first_byte
                 ),
             );
