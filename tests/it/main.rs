@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod deploy;
 mod docs;
+mod doctor;
 mod drain;
 mod errors;
 mod faulty;

@@ -139,8 +139,27 @@ async fn silent(ground: &Ground<'_>, error: &DialError) -> (String, &'static str
             "look whether the service is restarting",
         );
     }
-    match error.handshake {
-        Some(Failure::Timeout) => (
+    if error.handshake == Some(Failure::Protocol) {
+        return (
+            format!(
+                "{peer} speaks no TLS version or cipher suite that is still safe ({})",
+                error.fault.detail
+            ),
+            expected,
+            "have TLS 1.2 or 1.3 with a modern cipher suite enabled over there",
+        );
+    }
+    // A server in the clear may answer a TLS greeting with an error, with silence, or not before the end of a head.
+    let plain = preflight::in_the_clear(&ground.endpoint, &ground.late_look(), peer).await;
+    if let Some(status) = plain.status {
+        return (
+            format!("{peer} speaks plain HTTP and no TLS (it answers {status} to an HTTP request in the clear)"),
+            expected,
+            "name the TLS port in `url`; if this is the right one, TLS is not switched on over there",
+        );
+    }
+    if error.handshake == Some(Failure::Timeout) {
+        return (
             format!(
                 "{peer} accepts the connection, and the TLS handshake stalls: no answer within {:?}",
                 ground.endpoint.handshake
@@ -148,31 +167,11 @@ async fn silent(ground: &Ground<'_>, error: &DialError) -> (String, &'static str
             expected,
             "check that this is the TLS port, that the server is not overloaded, and that no firewall or proxy on the \
              way swallows what follows the connection (a too large MTU does too)",
-        ),
-        Some(Failure::Protocol) => (
-            format!(
-                "{peer} speaks no TLS version or cipher suite that is still safe ({})",
-                error.fault.detail
-            ),
-            "TLS 1.2 or 1.3",
-            "have TLS 1.2 or 1.3 with a modern cipher suite enabled over there",
-        ),
-        _ => {
-            let plain = preflight::in_the_clear(&ground.endpoint, &ground.late_look(), peer).await;
-            match plain.status {
-                Some(status) => (
-                    format!(
-                        "{peer} speaks plain HTTP and no TLS (it answers {status} to an HTTP request in the clear)"
-                    ),
-                    expected,
-                    "name the TLS port in `url`; if this is the right one, TLS is not switched on over there",
-                ),
-                None => (
-                    format!("no TLS handshake: {}", error.fault.detail),
-                    expected,
-                    "check that the port in `url` is the TLS port, and look at the server's log for the same moment",
-                ),
-            }
-        }
+        );
     }
+    (
+        format!("no TLS handshake: {}", error.fault.detail),
+        expected,
+        "check that the port in `url` is the TLS port, and look at the server's log for the same moment",
+    )
 }
