@@ -5,8 +5,10 @@
 
 pub mod build;
 mod command;
+mod identities;
 mod report;
 mod service;
+mod terms;
 pub mod worker;
 
 use std::ffi::OsString;

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, Error, InvalidMessage, ProtocolVersion, RootCertStore,
@@ -98,18 +99,25 @@ pub fn client_config(
     Ok(config)
 }
 
-/// The configuration of the gateway's front: a client certificate is required.
+/// What judges the certificates of callers: one is required.
 ///
 /// # Errors
-/// [`TlsError`] when the bundle or the client CA cannot be used.
+/// [`TlsError`] when the client CA cannot be used.
+pub fn client_verifier(client_ca: &[CertificateDer<'static>]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots(client_ca)?), provider())
+        .build()
+        .map_err(|e| TlsError::ClientCa(e.to_string()))
+}
+
+/// The configuration of the gateway's front.
+///
+/// # Errors
+/// [`TlsError`] when the bundle cannot be used.
 pub fn server_config(
     bundle: &Bundle,
-    client_ca: &[CertificateDer<'static>],
+    verifier: Arc<dyn ClientCertVerifier>,
     min: TlsVersion,
 ) -> Result<ServerConfig, TlsError> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(client_ca)?), provider())
-        .build()
-        .map_err(|e| TlsError::ClientCa(e.to_string()))?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions(min))
         .map_err(|e| TlsError::Identity(e.to_string()))?

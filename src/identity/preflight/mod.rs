@@ -202,6 +202,15 @@ impl std::fmt::Display for Request {
     }
 }
 
+impl Trial {
+    /// It took longer than any trial may.
+    #[must_use]
+    pub fn late(peer: &str, bound: Duration) -> Self {
+        let sentence = format!("the trial with {peer} did not end within {bound:?}");
+        Self::stopped(Fault::new(Code::UpstreamTimeout, sentence))
+    }
+}
+
 impl Verdict {
     /// What happened, and what to do.
     #[must_use]

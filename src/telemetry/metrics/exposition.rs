@@ -214,6 +214,24 @@ impl Metrics {
         for (upstream, (identity, number)) in lock(&self.generations).iter() {
             family.gauge(&[("identity", identity), ("upstream", upstream)], *number)?;
         }
+        let help = "What happened to managed certificates: found, refused, tried, promoted, retired and so on";
+        let mut family = Family::new(out, named!("identity_events"), help, MetricType::Counter)?;
+        for ((upstream, event), count) in lock(&self.identity_events).iter() {
+            family.counter(&[("upstream", upstream), ("event", event)], *count)?;
+        }
+        let receipts = lock(&self.receipts).clone();
+        let help = "From the last promotion until the old generation's last connection was closed";
+        let name = named!("rotation_retired_after_seconds");
+        let mut family = Family::new(out, name, help, MetricType::Gauge)?;
+        for (upstream, (seconds, _)) in &receipts {
+            family.labelled_float(&[("upstream", upstream)], *seconds)?;
+        }
+        let help = "Requests that the sidecar had to fail during the last rotation";
+        let name = named!("rotation_requests_failed");
+        let mut family = Family::new(out, name, help, MetricType::Gauge)?;
+        for (upstream, (_, failed)) in &receipts {
+            family.gauge(&[("upstream", upstream)], *failed)?;
+        }
         Ok(())
     }
 }
@@ -292,6 +310,10 @@ impl<'a> Family<'a> {
     }
 
     fn signed(&mut self, labels: &[(&str, &str)], value: i64) -> fmt::Result {
+        self.encoder.encode_family(&labels)?.encode_gauge(&value)
+    }
+
+    fn labelled_float(&mut self, labels: &[(&str, &str)], value: f64) -> fmt::Result {
         self.encoder.encode_family(&labels)?.encode_gauge(&value)
     }
 

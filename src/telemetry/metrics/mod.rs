@@ -44,6 +44,10 @@ pub struct Metrics {
     front_handshakes_refused: Mutex<BTreeMap<String, u64>>,
     certificates: Mutex<BTreeMap<(String, String), Vec<Sample>>>,
     generations: Mutex<BTreeMap<String, (String, u64)>>,
+    /// By upstream and event.
+    identity_events: Mutex<BTreeMap<(String, &'static str), u64>>,
+    /// By upstream: seconds until the old generation had retired, requests failed meanwhile.
+    receipts: Mutex<BTreeMap<String, (f64, u64)>>,
 }
 
 /// Connections of callers.
@@ -90,6 +94,8 @@ impl Metrics {
             front_handshakes_refused: Mutex::default(),
             certificates: Mutex::default(),
             generations: Mutex::default(),
+            identity_events: Mutex::default(),
+            receipts: Mutex::default(),
         }
     }
 
@@ -183,6 +189,18 @@ impl Metrics {
                 lock(&self.generations).remove(upstream);
             }
         }
+    }
+
+    /// Something happened to a managed certificate; `event` is from a fixed list.
+    pub fn identity_event(&self, upstream: &str, event: &'static str) {
+        *lock(&self.identity_events)
+            .entry((upstream.to_owned(), event))
+            .or_default() += 1;
+    }
+
+    /// The receipt of the last rotation of an upstream's identity.
+    pub fn retired(&self, upstream: &str, after_seconds: f64, requests_failed: u64) {
+        lock(&self.receipts).insert(upstream.to_owned(), (after_seconds, requests_failed));
     }
 
     /// Every route that was ever configured, by name.
