@@ -15,9 +15,9 @@ use crate::support::world::{World, directory, text};
 use crate::support::{apache, java, nginx};
 
 /// What the doctor said.
-pub(crate) struct Said {
-    pub(crate) code: Option<i32>,
-    pub(crate) report: Value,
+struct Said {
+    code: Option<i32>,
+    report: Value,
 }
 
 impl Said {
@@ -82,7 +82,7 @@ fn examine(world: World, arguments: &[&str]) -> Said {
     examine_in(directory.path(), &config, arguments)
 }
 
-pub(crate) fn examine_in(directory: &Path, config: &str, arguments: &[&str]) -> Said {
+fn examine_in(directory: &Path, config: &str, arguments: &[&str]) -> Said {
     let file = directory.join("config.toml");
     std::fs::write(&file, config).expect("write a configuration");
     let output = command(&file).args(["--output", "json"]).args(arguments).output();

@@ -22,6 +22,7 @@ mod limits;
 mod listen;
 mod observe;
 mod peers;
+mod refusals;
 mod reload;
 mod retry;
 mod smuggling;

@@ -16,7 +16,8 @@ use crate::cert::facts::{Facts, date, span};
 use crate::cert::load::{self, Bundle};
 use crate::cert::verify::{self, Finding, Purpose, Severity, What};
 use crate::config::settings::{Identity, Material, Trust};
-use crate::identity::{mounts, store};
+use crate::identity::mounts;
+use crate::identity::store::{self, Refusal};
 
 /// Who this process is, for sentences about permissions.
 pub(super) fn myself() -> String {
@@ -52,7 +53,7 @@ pub(super) fn anchors(trust: &Trust, now: i64, lines: &mut Lines) -> Option<Vec<
                 }
             }
         }
-        Trust::System => match store::trust(trust) {
+        Trust::System => match trusted(trust) {
             Ok(anchors) => {
                 lines.ok(CHECK, format!("the system's trust store holds {} CAs", anchors.len()));
                 return Some(anchors);
@@ -82,6 +83,15 @@ pub(super) fn anchors(trust: &Trust, now: i64, lines: &mut Lines) -> Option<Vec<
         );
     }
     Some(anchors)
+}
+
+/// The same without a line: as the sidecar reads them.
+pub(super) fn trusted(trust: &Trust) -> Result<Vec<CertificateDer<'static>>, Refusal> {
+    let file = match trust {
+        Trust::Bundle(path) => Some(path.as_path()),
+        Trust::System => None,
+    };
+    store::trusted(&store::look(file), trust, None).map(|trusted| trusted.anchors)
 }
 
 fn pair(material: &Material, lines: &mut Lines) -> Option<Bundle> {

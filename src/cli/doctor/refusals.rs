@@ -22,7 +22,6 @@ use crate::clock;
 use crate::config::settings::{Scheme, Settings, Upstream};
 use crate::fault::Code;
 use crate::identity::preflight::{self, Trial};
-use crate::identity::store;
 use crate::transport::tls;
 
 /// What came of one attempt.
@@ -105,7 +104,7 @@ async fn round(args: &DoctorArgs, settings: &Settings, name: &str, upstream: &Up
             "its files cannot be used; run `doctor` without --refusals",
         ));
     };
-    let anchors = match store::trust(&upstream.trust) {
+    let anchors = match files::trusted(&upstream.trust) {
         Ok(anchors) => anchors,
         Err(refusal) => return not_at_all(refusal.to_string()),
     };
