@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use rustls_pki_types::ServerName;
 
+use super::Kind;
+use super::identities::Identities;
 use crate::config::settings::{GatewaySettings, Leg, Limits, Route, Scheme, Settings, Upstream};
 use crate::identity::Standing;
 use crate::proxy::plan::{Door, InFlight, Lane, Plan, Unmatched};
@@ -23,7 +25,7 @@ pub struct Registry {
 }
 
 /// What is in use towards an upstream.
-pub type Standings<'a> = dyn Fn(&str) -> Standing + 'a;
+type Standings<'a> = dyn Fn(&str) -> Standing + 'a;
 
 /// The gateway's only upstream, by whatever name the file has it.
 pub const API: &str = "api";
@@ -49,11 +51,22 @@ impl Registry {
         }
     }
 
-    /// The plan of the sidecar.
+    /// The plan of what is to be served, with what is in use now.
     ///
     /// # Errors
-    /// [`BuildError`]; what is in use stays in use.
-    pub fn sidecar(&mut self, settings: &Settings, standing: &Standings<'_>) -> Result<Plan, BuildError> {
+    /// [`BuildError`]; what is in force stays in force.
+    pub(super) fn plan(&mut self, kind: &Kind, identities: &Identities) -> Result<Plan, BuildError> {
+        let standing = |upstream: &str| identities.standing(upstream);
+        let mut plan = match kind {
+            Kind::Sidecar(settings) => self.sidecar(settings, &standing)?,
+            Kind::Gateway(settings) => self.gateway(settings, &standing)?,
+        };
+        plan.front = identities.front();
+        Ok(plan)
+    }
+
+    /// The plan of the sidecar.
+    fn sidecar(&mut self, settings: &Settings, standing: &Standings<'_>) -> Result<Plan, BuildError> {
         let mut targets = Vec::new();
         let mut index = HashMap::new();
         for (name, upstream) in &settings.upstreams {
@@ -91,10 +104,7 @@ impl Registry {
     }
 
     /// The plan of the gateway: a door for each rule, one upstream.
-    ///
-    /// # Errors
-    /// [`BuildError`].
-    pub fn gateway(&mut self, settings: &GatewaySettings, standing: &Standings<'_>) -> Result<Plan, BuildError> {
+    fn gateway(&mut self, settings: &GatewaySettings, standing: &Standings<'_>) -> Result<Plan, BuildError> {
         let target = Arc::new(self.target(API, &settings.upstream, standing)?);
         let (mut lanes, mut doors) = (Vec::new(), Vec::new());
         for rule in &settings.allow {

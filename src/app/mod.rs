@@ -9,6 +9,7 @@ mod identities;
 mod report;
 mod service;
 mod terms;
+mod trials;
 pub mod worker;
 
 use std::ffi::OsString;

@@ -18,11 +18,9 @@ use tokio::time::Instant;
 use crate::clock;
 use crate::identity::Standing;
 use crate::identity::lineage::News;
-use crate::identity::preflight::{self, Trial};
 use crate::identity::watch::Watch;
 use crate::lifecycle::Readiness;
 use crate::observe;
-use crate::proxy::plan::Plan;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::exchange::Scribe;
 use crate::telemetry::metrics::Metrics;
@@ -32,7 +30,8 @@ use super::build::Registry;
 use super::command::{self, Signals};
 use super::identities::{Happening, Identities};
 use super::report::Reporter;
-use super::worker::{self, Ended, Front, Orders, Post};
+use super::trials::{Ended, Trials};
+use super::worker::{self, Front, Orders, Post};
 use super::{Kind, Origin, Outcome, Start, terms};
 
 /// How often the content of files is compared: watches can be lost.
@@ -41,8 +40,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(200);
 /// After a watched directory changed: quiet for this long, then its files are read.
 const QUIET: Duration = Duration::from_millis(250);
-/// The longest trial there is; the parts of it have bounds of their own.
-const TRIAL: Duration = Duration::from_secs(60);
 
 /// What the main thread holds.
 pub(super) struct Service {
@@ -59,16 +56,10 @@ pub(super) struct Service {
     changed: Arc<Notify>,
     trials: Trials,
     workers: Vec<JoinHandle<()>>,
-    ended: mpsc::UnboundedReceiver<std::io::Result<Ended>>,
+    ended: mpsc::UnboundedReceiver<std::io::Result<worker::Ended>>,
     access: AccessLog,
     command: Option<Vec<OsString>>,
     signals: Signals,
-}
-
-/// Where trials report: upstream, number, and what came of it.
-struct Trials {
-    report: mpsc::UnboundedSender<(String, u64, Trial)>,
-    ended: mpsc::UnboundedReceiver<(String, u64, Trial)>,
 }
 
 impl Service {
@@ -94,9 +85,9 @@ impl Service {
         let mut registry = Registry::new(metrics.clone());
         let mut identities = Identities::new(metrics.clone());
         // A plan that cannot be made must not have taken anything into use.
-        make_plan(&mut registry, &kind, &identities)?;
+        registry.plan(&kind, &identities)?;
         let happened = identities.apply(terms::wanted(&kind));
-        let plan = Arc::new(make_plan(&mut registry, &kind, &identities)?);
+        let plan = Arc::new(registry.plan(&kind, &identities)?);
         reporter.news(&happened, &identities);
         reporter.stand(&identities, clock::unix_seconds());
         let front = match &kind {
@@ -160,7 +151,6 @@ impl Service {
             write_whole(&path, &text).with_context(|| format!("writing {}", path.display()))?;
         }
         let changed = Arc::<Notify>::default();
-        let (report, trials) = mpsc::unbounded_channel();
         let mut service = Self {
             kind,
             origin,
@@ -172,7 +162,7 @@ impl Service {
             identities,
             watch: Watch::start(changed.clone()),
             changed,
-            trials: Trials { report, ended: trials },
+            trials: Trials::new(),
             workers: threads,
             ended,
             access,
@@ -180,7 +170,7 @@ impl Service {
             signals,
         };
         service.watch.follow(service.identities.directories());
-        service.try_all(happened);
+        service.trials.begin(happened, &service.kind, &plan);
         Ok(service)
     }
 
@@ -225,7 +215,7 @@ impl Service {
                     let happened = self.identities.alarmed();
                     self.take(happened);
                 }
-                Some((upstream, number, trial)) = self.trials.ended.recv() => self.tried(&upstream, number, &trial),
+                Some(ended) = self.trials.ended() => self.tried(&ended),
                 ended = self.ended.recv() => {
                     let error = ended.and_then(Result::err);
                     bail!("a worker ended before it was told to: {error:?}");
@@ -255,8 +245,8 @@ impl Service {
         let mut clean = true;
         for _ in 0..self.workers.len() {
             match self.ended.recv().await {
-                Some(Ok(Ended::Drained)) => {}
-                Some(Ok(Ended::Late)) | None => clean = false,
+                Some(Ok(worker::Ended::Drained)) => {}
+                Some(Ok(worker::Ended::Late)) | None => clean = false,
                 Some(Err(error)) => {
                     tracing::error!(%error, "a worker failed while draining");
                     clean = false;
@@ -307,43 +297,29 @@ impl Service {
         }
         let changed = happened.iter().any(|(_, news)| matches!(news, News::Promoted { .. }));
         if changed {
-            match make_plan(&mut self.registry, &self.kind, &self.identities) {
+            match self.registry.plan(&self.kind, &self.identities) {
                 Ok(plan) => self.orders.send_modify(|orders| orders.plan = Arc::new(plan)),
                 Err(error) => tracing::error!(%error, "the plan in force stays"),
             }
         }
         self.reporter.news(&happened, &self.identities);
         self.reporter.stand(&self.identities, clock::unix_seconds());
-        self.try_all(happened);
-    }
-
-    /// Starts the trials that are asked for.
-    fn try_all(&self, happened: Vec<Happening>) {
         let plan = self.orders.borrow().plan.clone();
-        for (upstream, news) in happened {
-            let (News::Try { number, connector }, Some(target)) =
-                (news, plan.targets.iter().find(|target| target.name == upstream))
-            else {
-                continue;
-            };
-            let request = terms::trial(&self.kind, target);
-            let (report, endpoint, peer) = (self.trials.report.clone(), target.endpoint.clone(), target.peer.clone());
-            tokio::spawn(async move {
-                let trial = preflight::trial(&endpoint, &connector, &request, &peer);
-                let trial = tokio::time::timeout(TRIAL, trial).await;
-                let trial = trial.unwrap_or_else(|_| Trial::late(&peer, TRIAL));
-                let _ = report.send((upstream, number, trial));
-            });
-        }
+        self.trials.begin(happened, &self.kind, &plan);
     }
 
-    fn tried(&mut self, upstream: &str, number: u64, trial: &Trial) {
+    fn tried(&mut self, ended: &Ended) {
+        let Ended {
+            upstream,
+            number,
+            trial,
+        } = ended;
         if let (Standing::Ready(generation), false) =
             (self.identities.standing(upstream), trial.server_chain.is_empty())
         {
             generation.saw(&trial.server_chain);
         }
-        let happened = self.identities.tried(upstream, number, &trial.verdict);
+        let happened = self.identities.tried(upstream, *number, &trial.verdict);
         self.take(happened);
     }
 
@@ -365,9 +341,9 @@ impl Service {
             bail!("[listen] address and workers, [observe] and [log] cannot change while running: restart");
         }
         // Refused before any certificate is touched, if it is to be refused.
-        make_plan(&mut self.registry, &kind, &self.identities)?;
+        self.registry.plan(&kind, &self.identities)?;
         let happened = self.identities.apply(terms::wanted(&kind));
-        let plan = make_plan(&mut self.registry, &kind, &self.identities)?;
+        let plan = self.registry.plan(&kind, &self.identities)?;
         self.kind = kind;
         self.orders.send_modify(|orders| orders.plan = Arc::new(plan));
         self.watch.follow(self.identities.directories());
@@ -396,16 +372,6 @@ fn observe_socket(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> 
     let bound = std::net::TcpListener::bind(address).with_context(|| format!("observe: {}", in_use(&address)))?;
     bound.set_nonblocking(true)?;
     Ok(bound)
-}
-
-fn make_plan(registry: &mut Registry, kind: &Kind, identities: &Identities) -> anyhow::Result<Plan> {
-    let standing = |upstream: &str| identities.standing(upstream);
-    let mut plan = match kind {
-        Kind::Sidecar(settings) => registry.sidecar(settings, &standing)?,
-        Kind::Gateway(settings) => registry.gateway(settings, &standing)?,
-    };
-    plan.front = identities.front();
-    Ok(plan)
 }
 
 /// At this moment; never, when there is none.

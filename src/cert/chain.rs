@@ -67,9 +67,8 @@ pub fn chain_to(bundle: &Bundle, anchors: &[CertificateDer<'_>], purpose: Purpos
 }
 
 /// The positions of the leaf, its issuer, that one's issuer, as far as they are in the chain: by the signatures.
-pub(super) fn path(bundle: &Bundle) -> Vec<usize> {
-    let chain: Vec<X509Certificate<'_>> = bundle
-        .chain()
+pub(super) fn path(chain: &[CertificateDer<'_>]) -> Vec<usize> {
+    let chain: Vec<X509Certificate<'_>> = chain
         .iter()
         .map_while(|der| X509Certificate::from_der(der).map(|(_, parsed)| parsed).ok())
         .collect();
@@ -107,7 +106,9 @@ fn explain(error: WebpkiError, bundle: &Bundle, anchors: &[CertificateDer<'_>], 
         WebpkiError::RequiredEkuNotFoundContext(_) => ChainError::Purpose(purpose.as_str()),
         WebpkiError::CaUsedAsEndEntity => ChainError::CaAsLeaf(purpose.as_str()),
         WebpkiError::UnknownIssuer => {
-            let end = path(bundle).last().and_then(|index| bundle.chain_facts().get(*index));
+            let end = path(bundle.chain())
+                .last()
+                .and_then(|index| bundle.chain_facts().get(*index));
             let end = end.unwrap_or_else(|| bundle.leaf_facts());
             let subject =
                 |anchor: &CertificateDer<'_>| Facts::read(anchor).map(|facts| format!("\"{}\"", facts.subject));

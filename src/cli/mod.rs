@@ -3,12 +3,16 @@
 //! Exit codes: 0 done, or drained after SIGTERM; 1 failed while running, or not drained in time; 2 usage or
 //! configuration. `run -- COMMAND` ends with the command's own code.
 
+pub mod ca;
 pub mod cert;
-pub mod certificate;
 pub mod check;
 pub mod demo;
 mod doctor;
+mod files;
+pub mod operate;
+pub mod output;
 mod run;
+pub mod span;
 pub mod standin;
 
 use std::process::ExitCode;
@@ -39,13 +43,21 @@ enum Command {
     /// Inspect, verify, renew, request and pack certificates
     #[command(subcommand)]
     Cert(cert::CertCommand),
+    /// Ask the running sidecar about its certificates, and tell it which to use
+    #[command(
+        subcommand,
+        after_help = "Example:\n  delius-sidecar identity status\n  delius-sidecar identity promote --upstream ndh"
+    )]
+    Identity(operate::IdentityCommand),
+    Wait(operate::WaitArgs),
+    Shutdown(operate::ShutdownArgs),
     /// A small certificate authority, for development and staging only
     #[command(
         subcommand,
         after_help = "Example:\n  delius-sidecar ca init --dir certs-dev/ca\n  \
                       delius-sidecar ca issue --dir certs-dev/ca --dns allocation-manager --out certs-dev/client"
     )]
-    Ca(certificate::CaCommand),
+    Ca(ca::CaCommand),
 }
 
 /// Runs the program.
@@ -60,6 +72,9 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::check(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Cert(command) => cert::cert(command),
-        Command::Ca(command) => certificate::ca(command),
+        Command::Identity(command) => operate::identity(command),
+        Command::Wait(args) => operate::wait(&args),
+        Command::Shutdown(args) => operate::shutdown(&args),
+        Command::Ca(command) => ca::ca(command),
     }
 }

@@ -64,7 +64,7 @@ impl Refusal {
 #[derive(Debug)]
 pub struct Sight {
     /// Changes when the content of any file does, or its readability.
-    pub print: Digest,
+    pub mark: Digest,
     files: Vec<(PathBuf, io::Result<Zeroizing<Vec<u8>>>)>,
 }
 
@@ -86,21 +86,21 @@ pub struct Trusted {
 /// Reads files together, for [`identity`] and [`trusted`].
 #[must_use]
 pub fn look<'a>(files: impl IntoIterator<Item = &'a Path>) -> Sight {
-    let mut print = Context::new(&SHA256);
+    let mut mark = Context::new(&SHA256);
     let mut found = Vec::new();
     for path in files {
         let content = fs::read(path).map(Zeroizing::new);
         match &content {
             Ok(bytes) => {
-                print.update(&(bytes.len() as u64).to_be_bytes());
-                print.update(bytes);
+                mark.update(&(bytes.len() as u64).to_be_bytes());
+                mark.update(bytes);
             }
-            Err(error) => print.update(format!("{:?}", error.kind()).as_bytes()),
+            Err(error) => mark.update(format!("{:?}", error.kind()).as_bytes()),
         }
         found.push((path.to_owned(), content));
     }
     Sight {
-        print: finish(print),
+        mark: finish(mark),
         files: found,
     }
 }
@@ -192,7 +192,7 @@ pub fn digest(bundle: &Bundle) -> Digest {
 #[must_use]
 pub fn digest_with(sight: &Sight, words: &str) -> Digest {
     let mut both = Context::new(&SHA256);
-    both.update(&sight.print);
+    both.update(&sight.mark);
     both.update(words.as_bytes());
     finish(both)
 }

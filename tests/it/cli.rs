@@ -17,7 +17,18 @@ const COMMANDS: &[&str] = &[
     "doctor",
     "ca",
     "ca init",
+    "ca rollover",
     "ca issue",
+    "identity",
+    "identity status",
+    "identity stage",
+    "identity promote",
+    "identity rollback",
+    "wait",
+    "shutdown",
+    "ca sign",
+    "ca revoke",
+    "ca crl",
 ];
 
 fn delius_sidecar(line: &str) -> Output {
@@ -70,7 +81,7 @@ fn help_of_every_command_ends_well_and_has_an_example() {
 
 #[test]
 fn help_names_every_command_there_is() {
-    for parent in ["", "stand-in", "ca"] {
+    for parent in ["", "stand-in", "ca", "identity"] {
         let help = text(&delius_sidecar(&format!("{parent} --help")).stdout);
         let (_, listed) = help.split_once("Commands:\n").expect("a list of commands");
         let listed: Vec<&str> = listed

@@ -193,7 +193,7 @@ impl Facts {
 }
 
 impl Key {
-    fn read(info: &SubjectPublicKeyInfo<'_>) -> Self {
+    pub(super) fn read(info: &SubjectPublicKeyInfo<'_>) -> Self {
         let oid = info.algorithm.algorithm.to_id_string();
         if oid == "1.3.101.112" {
             return Self {
@@ -279,7 +279,7 @@ pub fn hex(bytes: &[u8]) -> String {
         })
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     out
@@ -308,7 +308,7 @@ fn alternative_names(certificate: &X509Certificate<'_>) -> Result<AlternativeNam
     Ok(names)
 }
 
-fn address(bytes: &[u8]) -> String {
+pub(super) fn address(bytes: &[u8]) -> String {
     if let Ok(four) = <[u8; 4]>::try_from(bytes) {
         Ipv4Addr::from(four).to_string()
     } else if let Ok(sixteen) = <[u8; 16]>::try_from(bytes) {

@@ -146,13 +146,14 @@ fn from_files(directory: &Path) -> Result<Shows, String> {
         .map_err(|error| format!("{}: {error}", directory.display()))
 }
 
-/// The CA that issues leafs: the issuing CA where there is one, else the root.
+/// The CA that signs leafs, as `ca` lays it out: the last issuing CA, or the root where there is none. Nothing is written
+/// there: what is made here never leaves this process.
 fn authority(directory: &Path) -> Result<Authority, String> {
-    let name = if directory.join("issuing.key").exists() {
-        "issuing"
-    } else {
-        "ca"
-    };
+    let later = (2..).map(|n| format!("issuing-{n}"));
+    let issuing = std::iter::once(String::from("issuing"))
+        .chain(later)
+        .take_while(|name| directory.join(format!("{name}.crt")).exists());
+    let name = issuing.last().unwrap_or_else(|| String::from("ca"));
     let read = |ending: &str| {
         let path = directory.join(format!("{name}.{ending}"));
         fs::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))

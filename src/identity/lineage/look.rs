@@ -19,13 +19,13 @@ impl Lineage {
         let files = self.files(source);
         let sight = store::look(files.iter().map(PathBuf::as_path));
         let watched = self.watched.entry(source).or_insert(Watched {
-            print: sight.print,
+            mark: sight.mark,
             since: now.uptime,
             settled: false,
         });
-        if watched.print != sight.print {
+        if watched.mark != sight.mark {
             *watched = Watched {
-                print: sight.print,
+                mark: sight.mark,
                 since: now.uptime,
                 settled: false,
             };

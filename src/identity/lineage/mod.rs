@@ -87,7 +87,7 @@ enum Made {
 
 /// What is known of files since they were last read.
 struct Watched {
-    print: Digest,
+    mark: Digest,
     /// When this content was first seen (time since the process began).
     since: Duration,
     settled: bool,
@@ -320,7 +320,7 @@ impl Lineage {
             && self
                 .rotation
                 .in_use()
-                .is_some_and(|held| now <= held.paper.not_after + CLOCK_SKEW)
+                .is_some_and(|held| now <= held.paper.not_after.saturating_add(CLOCK_SKEW))
     }
 
     /// Why there is nothing in use.
