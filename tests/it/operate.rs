@@ -9,7 +9,7 @@ use delius_sidecar::identity::status::{Lineage, Report};
 use crate::support::bin::Sidecar;
 use crate::support::eventually;
 use crate::support::hostile;
-use crate::support::pki::{Key, Leaf, pki};
+use crate::support::pki::{APP, Key, Leaf, NDH, pki};
 use crate::support::raw::Client;
 use crate::support::world::{World, directory, text};
 
@@ -185,4 +185,32 @@ fn a_second_process_on_the_same_socket_does_not_start_and_the_first_keeps_it() {
         }
     }
     ends(&sidecar, &["wait", "--max", "5s"], 0);
+}
+
+#[test]
+fn a_gateway_says_what_it_shows_to_callers_and_ends_when_told() {
+    let made = directory();
+    let path = |name: &str| text(&made.path().join(name).display().to_string());
+    put(made.path(), &pki().server(Key::Ecdsa));
+    std::fs::write(made.path().join("client-ca.crt"), pki().root_pem()).expect("written");
+    let config = format!(
+        "[gateway]\naddress = \"127.0.0.1:0\"\ncertificate = {}\nprivate_key = {}\nclient_ca = {}\n\
+         [[gateway.allow]]\nname = \"app\"\ndns = \"{APP}\"\nroutes = [\"GET /t/{{case}}\"]\n\
+         [drain]\ndeadline = \"2s\"\nquiet = \"50ms\"\n[log]\nformat = \"json\"\n[control]\nsocket = {}\n\
+         [upstream.delius]\nurl = \"http://127.0.0.1:9\"\nunsafe_plain = true\n",
+        path("tls.crt"),
+        path("tls.key"),
+        path("client-ca.crt"),
+        path("control.sock"),
+    );
+    let mut gateway = Sidecar::try_start("gateway", made, &config)
+        .unwrap_or_else(|(status, printed)| panic!("it did not start: {status}\n{printed}\n{config}"));
+    ends(&gateway, &["wait", "--max", "10s"], 0);
+    for choice in ["--identity", "--upstream"] {
+        let shown = ends(&gateway, &["identity", "status", choice, "gateway"], 0);
+        assert!(shown.contains("gateway, shown to callers"), "{shown}");
+        assert!(shown.contains(&format!("names: {NDH}")), "{shown}");
+    }
+    ends(&gateway, &["shutdown", "--max", "20s"], 0);
+    assert_eq!(gateway.wait().and_then(|status| status.code()), Some(0));
 }
