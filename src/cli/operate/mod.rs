@@ -175,11 +175,11 @@ enum Failure {
     Refused(String),
     #[error("what came back on {} is not what this version knows: ask with the binary of the same version", .0.display())]
     Strange(PathBuf),
-    #[error("the sidecar is not ready after {} seconds: {seen}", max.as_secs())]
+    #[error("the sidecar is not ready after {max:?}: {seen}")]
     NotReady { max: Duration, seen: String },
     #[error(
-        "the sidecar was told to shut down and has not ended after {} seconds; `drain.deadline` in its configuration bounds \
-         the drain", .0.as_secs()
+        "the sidecar was told to shut down and has not ended after {0:?}; `drain.deadline` in its configuration bounds \
+         the drain"
     )]
     NotEnded(Duration),
     #[error("printing failed: {0}")]
