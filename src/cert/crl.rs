@@ -4,6 +4,8 @@
 //! one issuer the stack looks at the first, so the newest stands first. Whether a list is signed by the issuer of the
 //! certificate in question is judged where it is used, by the stack.
 
+use std::cmp::Reverse;
+
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use webpki::{BorrowedCertRevocationList, CertRevocationList, EndEntityCert, Error as WebpkiError};
@@ -68,11 +70,19 @@ pub fn read(bytes: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, 
         BorrowedCertRevocationList::from_der(&list)
             .and_then(|list| list.to_owned())
             .map_err(|error| unusable(reason(&error)))?;
-        let facts = CrlFacts::read(&list).ok_or_else(|| unusable(NOT_READABLE))?;
-        lists.push((facts.this_update, list));
+        CrlFacts::read(&list).ok_or_else(|| unusable(NOT_READABLE))?;
+        lists.push(list);
     }
-    lists.sort_by_key(|(this_update, _)| std::cmp::Reverse(*this_update));
-    Ok(lists.into_iter().map(|(_, list)| list).collect())
+    Ok(newest_first(lists))
+}
+
+/// The order in which the TLS stack is to see lists that come from several files.
+#[must_use]
+pub fn newest_first(
+    mut lists: Vec<CertificateRevocationListDer<'static>>,
+) -> Vec<CertificateRevocationListDer<'static>> {
+    lists.sort_by_cached_key(|list| Reverse(CrlFacts::read(list).map(|facts| facts.this_update)));
+    lists
 }
 
 /// The list by the certificate's issuer on which the certificate stands. Of several lists by that issuer the first

@@ -3,11 +3,14 @@
 //! Exit codes: 0 done, or drained after SIGTERM; 1 failed while running, or not drained in time; 2 usage or
 //! configuration. `run -- COMMAND` ends with the command's own code.
 
+pub mod ca;
 pub mod cert;
-pub mod certificate;
 pub mod check;
 pub mod demo;
+mod files;
+pub mod output;
 mod run;
+pub mod span;
 pub mod standin;
 
 use std::process::ExitCode;
@@ -43,7 +46,7 @@ enum Command {
         after_help = "Example:\n  delius-sidecar ca init --dir certs-dev/ca\n  \
                       delius-sidecar ca issue --dir certs-dev/ca --dns allocation-manager --out certs-dev/client"
     )]
-    Ca(certificate::CaCommand),
+    Ca(ca::CaCommand),
 }
 
 /// Runs the program.
@@ -57,6 +60,6 @@ pub fn main() -> ExitCode {
         Command::StandIn(args) => standin::stand_in(args),
         Command::Check(args) => check::check(&args),
         Command::Cert(command) => cert::cert(command),
-        Command::Ca(command) => certificate::ca(command),
+        Command::Ca(command) => ca::ca(command),
     }
 }

@@ -113,7 +113,7 @@ pub async fn dial(
     }
 }
 
-async fn connect(endpoint: &Endpoint) -> Result<TcpStream, DialError> {
+pub(super) async fn connect(endpoint: &Endpoint) -> Result<TcpStream, DialError> {
     let deadline = Instant::now() + endpoint.connect;
     let unreachable = |sentence: String| DialError::before_dialling(Fault::new(Code::UpstreamUnreachable, sentence));
     let late = |step: &str| {

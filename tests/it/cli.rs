@@ -16,7 +16,11 @@ const COMMANDS: &[&str] = &[
     "check",
     "ca",
     "ca init",
+    "ca rollover",
     "ca issue",
+    "ca sign",
+    "ca revoke",
+    "ca crl",
 ];
 
 fn delius_sidecar(line: &str) -> Output {

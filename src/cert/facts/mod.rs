@@ -14,7 +14,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
-use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo};
+use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
 
 /// What one certificate says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,7 +193,7 @@ impl Facts {
 }
 
 impl Key {
-    fn read(info: &SubjectPublicKeyInfo<'_>) -> Self {
+    pub(super) fn read(info: &SubjectPublicKeyInfo<'_>) -> Self {
         let oid = info.algorithm.algorithm.to_id_string();
         if oid == "1.3.101.112" {
             return Self {
@@ -253,13 +253,24 @@ pub fn span(seconds: i64) -> String {
     format!("{number} {unit}")
 }
 
+/// A distinguished name (DER) as text, for people.
+#[must_use]
+pub fn name(der: &[u8]) -> String {
+    X509Name::from_der(der).map_or_else(
+        |_| format!("a name that cannot be read ({} bytes)", der.len()),
+        |(_, name)| printable(&name.to_string()),
+    )
+}
+
 /// The pin of a public key as people write it.
-pub(super) fn spki_text(digest: &[u8; 32]) -> String {
+#[must_use]
+pub fn spki_text(digest: &[u8; 32]) -> String {
     format!("sha256:{}", STANDARD.encode(digest))
 }
 
 /// Lower-case hexadecimal without separators.
-pub(super) fn hex(bytes: &[u8]) -> String {
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
         .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
@@ -268,7 +279,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
         })
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     out
@@ -297,7 +308,7 @@ fn alternative_names(certificate: &X509Certificate<'_>) -> Result<AlternativeNam
     Ok(names)
 }
 
-fn address(bytes: &[u8]) -> String {
+pub(super) fn address(bytes: &[u8]) -> String {
     if let Ok(four) = <[u8; 4]>::try_from(bytes) {
         Ipv4Addr::from(four).to_string()
     } else if let Ok(sixteen) = <[u8; 16]>::try_from(bytes) {
@@ -349,9 +360,11 @@ fn texts<'a>(attributes: impl Iterator<Item = &'a AttributeTypeAndValue<'a>>) ->
         .collect()
 }
 
-pub(super) fn printable(text: &str) -> String {
+/// Text from elsewhere as it may be shown: what steers a terminal, or turns the direction of the line, is written out.
+#[must_use]
+pub fn printable(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if c.is_control() {
+        if c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
             out.extend(c.escape_default());
         } else {
             out.push(c);

@@ -24,6 +24,8 @@ pub enum Purposes {
     Both,
     /// No extended key usage at all: the certificate does not say.
     Unstated,
+    /// Neither side of TLS: code signing. To be refused.
+    Other,
 }
 
 /// Kind and size of a new key.
@@ -40,6 +42,7 @@ pub enum KeyKind {
 pub struct Spec {
     pub common_name: String,
     pub organisational_unit: Option<String>,
+    pub organisation: Option<String>,
     pub dns: Vec<String>,
     pub ip: Vec<IpAddr>,
     pub uri: Vec<String>,
@@ -67,6 +70,7 @@ impl Spec {
         Self {
             common_name: common_name.into(),
             organisational_unit: None,
+            organisation: None,
             dns: Vec::new(),
             ip: Vec::new(),
             uri: Vec::new(),
@@ -79,23 +83,28 @@ impl Spec {
 
     pub(super) fn params(&self) -> Result<CertificateParams, IssueError> {
         let mut params = leaf_params(self.purposes, self.validity)?;
-        params.distinguished_name = distinguished_name(&self.common_name, self.organisational_unit.as_deref());
-        params.subject_alt_names = self.alternative_names()?;
+        params.distinguished_name = distinguished_name(
+            &self.common_name,
+            self.organisational_unit.as_deref(),
+            self.organisation.as_deref(),
+        );
+        params.subject_alt_names = alternative_names(&self.dns, &self.uri, &self.ip)?;
         if self.is_ca {
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         }
         Ok(params)
     }
+}
 
-    fn alternative_names(&self) -> Result<Vec<SanType>, IssueError> {
-        let ascii = |text: &String| {
-            Ia5String::try_from(text.as_str()).map_err(|_| IssueError::Name(text.escape_debug().to_string()))
-        };
-        let dns = self.dns.iter().map(|name| ascii(name).map(SanType::DnsName));
-        let uri = self.uri.iter().map(|name| ascii(name).map(SanType::URI));
-        let ip = self.ip.iter().map(|ip| Ok(SanType::IpAddress(*ip)));
-        dns.chain(uri).chain(ip).collect()
-    }
+/// Names as a certificate carries them: DNS, then URI, then IP.
+pub(super) fn alternative_names(dns: &[String], uri: &[String], ip: &[IpAddr]) -> Result<Vec<SanType>, IssueError> {
+    let ascii = |text: &String| {
+        Ia5String::try_from(text.as_str()).map_err(|_| IssueError::Name(text.escape_debug().to_string()))
+    };
+    let dns = dns.iter().map(|name| ascii(name).map(SanType::DnsName));
+    let uri = uri.iter().map(|name| ascii(name).map(SanType::URI));
+    let ip = ip.iter().map(|ip| Ok(SanType::IpAddress(*ip)));
+    dns.chain(uri).chain(ip).collect()
 }
 
 impl KeyKind {

@@ -4,6 +4,7 @@ use rustls_pki_types::pem::PemObject as _;
 use x509_parser::prelude::FromDer as _;
 
 use super::super::facts::{Facts, KeyAlgorithm};
+use super::super::load;
 use super::*;
 
 const DAY: i64 = 86_400;
@@ -76,6 +77,7 @@ fn purposes_are_stated_as_asked() {
     assert_eq!(stated(Purposes::Server), Some((false, true)));
     assert_eq!(stated(Purposes::Both), Some((true, true)));
     assert_eq!(stated(Purposes::Unstated), None);
+    assert_eq!(stated(Purposes::Other), Some((false, false)));
 }
 
 #[test]
@@ -140,23 +142,91 @@ fn a_leaf_is_no_ca() {
     assert!(matches!(refused, Err(IssueError::NotACa(subject)) if subject.contains("allocation-manager")));
 }
 
-#[test]
-fn a_request_gets_its_names_but_not_the_rights_that_it_asks_for() {
-    let root = root();
-    let key = KeyPair::generate().unwrap();
+fn wish() -> CertificateParams {
     let mut wish = CertificateParams::new(vec![String::from("allocation-manager")]).unwrap();
-    wish.distinguished_name = distinguished_name("allocation-manager", None);
-    wish.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    wish.distinguished_name = distinguished_name("allocation-manager", Some("OU"), Some("HMPPS"));
+    wish
+}
+
+fn csr(wish: &CertificateParams, key: &KeyPair) -> String {
+    wish.serialize_request(key).unwrap().pem().unwrap()
+}
+
+#[test]
+fn a_request_gets_its_names_but_not_the_purposes_that_it_asks_for() {
+    let (root, key) = (root(), KeyPair::generate().unwrap());
+    let mut wish = wish();
     wish.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     wish.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let csr = wish.serialize_request(&key).unwrap().pem().unwrap();
+    let csr = csr(&wish, &key);
     let signed = root.sign_csr(&csr, Purposes::Client, Validity::days(NOW, 30)).unwrap();
     let facts = Facts::read(&signed.leaf).unwrap();
     assert_eq!(facts.dns_names, ["allocation-manager"]);
+    assert_eq!(facts.subject, "O=HMPPS, OU=OU, CN=allocation-manager");
     assert_eq!(facts.serial, signed.serial);
     assert!(!facts.is_ca && !facts.key_usage.unwrap().key_cert_sign);
     assert!(!facts.purposes.unwrap().server_auth && facts.purposes.unwrap().client_auth);
     load::bundle(signed.chain_pem.as_bytes(), key.serialize_pem().as_bytes()).unwrap();
+}
+
+#[test]
+fn a_request_to_become_a_ca_is_refused() {
+    let mut wish = wish();
+    wish.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let csr = csr(&wish, &KeyPair::generate().unwrap());
+    assert!(Request::read(csr.as_bytes()).unwrap().wants_ca);
+    let refused = root().sign_csr(&csr, Purposes::Client, Validity::days(NOW, 30));
+    assert!(matches!(refused, Err(IssueError::RequestForCa)), "{refused:?}");
+}
+
+#[test]
+fn a_wish_becomes_a_request_that_reads_back() {
+    let wish = Wish {
+        common_name: String::from("allocation-manager"),
+        organisation: Some(String::from("HMPPS")),
+        organisational_unit: None,
+        dns: vec![String::from("allocation-manager"), String::from("am.example")],
+        uri: vec![String::from("spiffe://t/am")],
+        ip: vec!["127.0.0.1".parse().unwrap()],
+        purposes: Purposes::Client,
+    };
+    for kind in [
+        KeyKind::EcdsaP256,
+        KeyKind::EcdsaP384,
+        KeyKind::Ed25519,
+        KeyKind::Rsa2048,
+    ] {
+        let made = wish.with_new_key(kind).unwrap();
+        let read = Request::read(made.csr_pem.as_bytes()).unwrap();
+        assert_eq!(read.subject, "O=HMPPS, CN=allocation-manager");
+        assert_eq!(
+            read.names(),
+            "dns:allocation-manager, dns:am.example, uri:spiffe://t/am, ip:127.0.0.1"
+        );
+        assert!(read.purposes.unwrap().client_auth && !read.wants_ca);
+        let again = wish.with_key(made.key_pem.expose().as_bytes()).unwrap();
+        let again = Request::read(again.csr_pem.as_bytes()).unwrap();
+        assert_eq!(again.spki, read.spki, "the same key");
+        let signed = root().sign(&again, Purposes::Client, Validity::days(NOW, 1)).unwrap();
+        load::bundle(signed.chain_pem.as_bytes(), made.key_pem.expose().as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn a_request_with_names_that_would_be_lost_is_refused() {
+    let mut wish = wish();
+    let oid = DnType::CustomDnType(vec![1, 2, 3, 4]);
+    wish.distinguished_name.push(oid, "kept as it is");
+    let csr = csr(&wish, &KeyPair::generate().unwrap());
+    let signed = root().sign_csr(&csr, Purposes::Client, Validity::days(NOW, 1)).unwrap();
+    assert!(Facts::read(&signed.leaf).unwrap().subject.contains("kept as it is"));
+    wish.subject_alt_names.push(rcgen::SanType::OtherName((
+        vec![1, 2, 3],
+        rcgen::OtherNameValue::Utf8String("x".into()),
+    )));
+    let csr = self::csr(&wish, &KeyPair::generate().unwrap());
+    let refused = root().sign_csr(&csr, Purposes::Client, Validity::days(NOW, 1));
+    assert!(matches!(refused, Err(IssueError::RequestName(_))), "{refused:?}");
 }
 
 #[test]
@@ -171,7 +241,7 @@ fn a_request_that_was_changed_after_signing_is_refused() {
         Purposes::Client,
         Validity::days(NOW, 1),
     );
-    assert!(matches!(refused, Err(IssueError::Request(_))), "{refused:?}");
+    assert!(matches!(refused, Err(IssueError::RequestSignature)), "{refused:?}");
 }
 
 #[test]

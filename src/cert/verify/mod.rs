@@ -70,9 +70,25 @@ pub struct Finding {
 /// Everything there is to say about a bundle at `now`. Empty: it is fit for the purpose, as far as it shows.
 #[must_use]
 pub fn findings(bundle: &Bundle, purpose: Purpose, expected_dns: &[String], now: i64, skew: i64) -> Vec<Finding> {
-    let total = bundle.chain().len();
+    chain_findings(bundle.chain(), bundle.chain_facts(), purpose, expected_dns, now, skew)
+}
+
+/// The same for a chain whose key is somebody else's, with what each of its certificates says.
+#[must_use]
+pub fn chain_findings(
+    chain: &[CertificateDer<'_>],
+    facts: &[Facts],
+    purpose: Purpose,
+    expected_dns: &[String],
+    now: i64,
+    skew: i64,
+) -> Vec<Finding> {
+    let total = chain.len();
     let mut out = Vec::new();
-    for (index, facts) in bundle.chain_facts().iter().enumerate() {
+    let (Some(leaf_der), Some(leaf)) = (chain.first(), facts.first()) else {
+        return out;
+    };
+    for (index, facts) in facts.iter().enumerate() {
         let who = if index == 0 {
             format!("the certificate \"{}\"", facts.subject)
         } else {
@@ -81,10 +97,9 @@ pub fn findings(bundle: &Bundle, purpose: Purpose, expected_dns: &[String], now:
         dates(&who, facts, now, skew, &mut out);
         strength(&who, facts, &mut out);
     }
-    let leaf = bundle.leaf_facts();
     fitness(leaf, purpose, &mut out);
-    names(leaf, &bundle.chain()[0], purpose, expected_dns, &mut out);
-    order(bundle, &mut out);
+    names(leaf, leaf_der, purpose, expected_dns, &mut out);
+    order(chain, facts, &mut out);
     out
 }
 
@@ -322,8 +337,8 @@ fn carries(leaf: &Facts, der: &CertificateDer<'_>, purpose: Purpose, name: &str)
 
 /// TLS 1.2 wants each certificate followed by its issuer (RFC 5246 section 7.4.2); TLS 1.3 tolerates other orders, some
 /// peers do not.
-fn order(bundle: &Bundle, out: &mut Vec<Finding>) {
-    let path = chain::path(bundle.chain());
+fn order(chain: &[CertificateDer<'_>], facts: &[Facts], out: &mut Vec<Finding>) {
+    let path = chain::path(chain);
     if !path.is_sorted() {
         out.push(Finding::warn(
             What::ChainOrder,
@@ -332,14 +347,14 @@ fn order(bundle: &Bundle, out: &mut Vec<Finding>) {
             ),
         ));
     }
-    for (index, facts) in bundle.chain_facts().iter().enumerate() {
+    for (index, facts) in facts.iter().enumerate() {
         if !path.contains(&index) {
             out.push(Finding::warn(
                 What::Unrelated,
                 format!(
                     "certificate {} of {} in the chain, \"{}\", issued none of the others, or is there twice; leave it out",
                     index + 1,
-                    bundle.chain().len(),
+                    chain.len(),
                     facts.subject
                 ),
             ));

@@ -1,10 +1,16 @@
-//! What `certificate` promises, by example.
+//! What `ca` promises, by example. What openssl says of its files: `tests/it/ca.rs`.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use serde_json::json;
 
+use super::made::{Made, Taken};
 use super::*;
+use crate::cert::load;
+use crate::cert::verify::{self, Purpose};
 
 const NOW: i64 = 1_800_000_000;
 const DAY: i64 = 86_400;
@@ -22,9 +28,24 @@ fn parse(line: &str, dir: &Path) -> Result<CaCommand, clap::Error> {
 
 fn run(line: &str, dir: &Path) -> anyhow::Result<Made> {
     match parse(line, dir).unwrap() {
-        CaCommand::Init(init) => init.run(NOW),
-        CaCommand::Issue(issue) => issue.run(NOW),
+        CaCommand::Init(args) => args.run(NOW),
+        CaCommand::Rollover(args) => args.run(NOW),
+        CaCommand::Issue(args) => args.run(NOW),
+        CaCommand::Sign(args) => args.run(NOW),
+        CaCommand::Revoke(_) | CaCommand::Crl(_) => panic!("it makes no certificate: {line}"),
     }
+}
+
+fn take(line: &str, dir: &Path) -> anyhow::Result<Taken> {
+    match parse(line, dir).unwrap() {
+        CaCommand::Revoke(args) => args.run(NOW),
+        CaCommand::Crl(args) => args.run(NOW),
+        _ => panic!("it takes nothing back: {line}"),
+    }
+}
+
+fn index(dir: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(dir.join("ca/index.json")).unwrap()).unwrap()
 }
 
 fn mode(path: PathBuf) -> u32 {
@@ -187,4 +208,152 @@ fn exit_codes_tell_done_from_failed() {
     let code = |line| format!("{:?}", ca(parse(line, dir.path()).unwrap()));
     assert_eq!(code(line), format!("{:?}", ExitCode::SUCCESS));
     assert_eq!(code(line), format!("{:?}", ExitCode::FAILURE), "it exists now");
+}
+
+#[test]
+fn a_rollover_signs_with_a_new_issuing_ca_and_the_old_leafs_stay_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    run("init --dir DIR/ca", at).unwrap();
+    run("issue --dir DIR/ca --dns a --out DIR/before", at).unwrap();
+    let new = run("rollover --dir DIR/ca", at).unwrap();
+    run("issue --dir DIR/ca --dns a --out DIR/after", at).unwrap();
+    let anchors = load::anchors(&fs::read(at.join("ca/ca.crt")).unwrap()).unwrap();
+    let issuer = |place: &str| {
+        let read = |name: &str| fs::read(at.join(place).join(name)).unwrap();
+        let bundle = load::bundle(&read("tls.crt"), &read("tls.key")).unwrap();
+        verify::chain_to(&bundle, &verify::Trusted::anchors(anchors.clone()), Purpose::Client, NOW).unwrap();
+        bundle.leaf_facts().issuer.clone()
+    };
+    assert_ne!(issuer("before"), issuer("after"));
+    assert_eq!(issuer("after"), new.facts.subject);
+    let lists = fs::read_to_string(at.join("ca/crl.pem")).unwrap();
+    assert_eq!(
+        lists.matches("BEGIN X509 CRL").count(),
+        3,
+        "two issuing CAs and the root"
+    );
+}
+
+#[test]
+fn the_root_key_may_be_elsewhere_while_leafs_are_issued_and_revoked() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    run("init --dir DIR/ca", at).unwrap();
+    fs::rename(at.join("ca/ca.key"), at.join("safe.key")).unwrap();
+    let leaf = run("issue --dir DIR/ca --dns a --out DIR/c", at).unwrap();
+    let taken = take(&format!("revoke --dir DIR/ca --serial {}", leaf.facts.serial), at).unwrap();
+    assert_eq!(taken.lists.kept, ["CN=delius-sidecar development CA"]);
+    let lists = fs::read_to_string(at.join("ca/crl.pem")).unwrap();
+    assert_eq!(
+        lists.matches("BEGIN X509 CRL").count(),
+        2,
+        "the root's list stays as it was"
+    );
+    let refused = format!("{:#}", run("rollover --dir DIR/ca", at).unwrap_err());
+    assert!(refused.contains("ca.key") && refused.contains("elsewhere"), "{refused}");
+}
+
+#[test]
+fn every_certificate_is_in_the_index_and_a_revoked_one_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    run("init --dir DIR/ca", at).unwrap();
+    let leaf = run("issue --dir DIR/ca --dns a.example --out DIR/c", at).unwrap();
+    let shouted: Vec<String> = leaf
+        .facts
+        .serial
+        .to_uppercase()
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| String::from_utf8_lossy(pair).into_owned())
+        .collect();
+    take(
+        &format!("revoke --dir DIR/ca --serial {} --reason superseded", shouted.join(":")),
+        at,
+    )
+    .unwrap();
+    let index = index(at);
+    let entries = index["certificates"].as_array().unwrap();
+    assert_eq!(entries.len(), 2, "the issuing CA and the leaf");
+    assert_eq!(entries[1]["names"], json!(["a.example"]));
+    assert_eq!(
+        entries[1]["revoked"],
+        json!({ "at": "2027-01-15T08:00:00Z", "reason": "superseded" })
+    );
+    assert_eq!(entries[0]["revoked"], json!(null));
+    let again = take("revoke --dir DIR/ca --cert DIR/c/tls.crt --reason key-compromise", at).unwrap();
+    assert!(
+        again.notes[0].contains("already") && again.notes[0].contains("superseded"),
+        "{:?}",
+        again.notes
+    );
+    assert_eq!(again.lists.number, 3, "made, revoked, again");
+}
+
+#[test]
+fn a_serial_or_certificate_of_nobody_here_is_an_error_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    run("init --dir DIR/ca", at).unwrap();
+    run("init --dir DIR/other", at).unwrap();
+    run("issue --dir DIR/other --dns a --out DIR/stranger", at).unwrap();
+    let before = (index(at), fs::read(at.join("ca/crl.pem")).unwrap());
+    for line in [
+        "revoke --dir DIR/ca --serial 1234",
+        "revoke --dir DIR/ca --serial nonsense",
+        "revoke --dir DIR/ca --cert DIR/stranger/tls.crt",
+        "revoke --dir DIR/ca --cert DIR/stranger/tls.key",
+        "revoke --dir DIR/ca --cert DIR/nothing.crt",
+    ] {
+        take(line, at).unwrap_err();
+    }
+    assert_eq!(before, (index(at), fs::read(at.join("ca/crl.pem")).unwrap()));
+}
+
+#[test]
+fn two_at_once_lose_no_entry() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    run("init --dir DIR/ca", at).unwrap();
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            scope.spawn(move || run(&format!("issue --dir DIR/ca --dns a{n} --out DIR/c{n}"), at).unwrap());
+        }
+    });
+    assert_eq!(index(at)["certificates"].as_array().unwrap().len(), 9);
+}
+
+#[test]
+fn wrong_leafs_are_made_on_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    run("init --dir DIR/ca --root-only", at).unwrap();
+    let other = run("issue --dir DIR/ca --dns a --purpose other --out DIR/other", at).unwrap();
+    assert!(
+        other.notes[0].contains("may not be used for client"),
+        "{:?}",
+        other.notes
+    );
+    let none = run("issue --dir DIR/ca --dns a --purpose none --out DIR/none", at).unwrap();
+    assert_eq!(none.facts.purposes, None);
+    let old = run(
+        "issue --dir DIR/ca --name ndh.example --cn-only --purpose server --out DIR/old",
+        at,
+    )
+    .unwrap();
+    assert_eq!(
+        (old.facts.names(), old.facts.common_names.clone()),
+        ("none".into(), vec!["ndh.example".into()])
+    );
+    let own = run("issue --self-signed --dns a --out DIR/own", at).unwrap();
+    assert!(own.facts.is_self_issued() && !at.join("own/ca.crt").exists());
+    let brief = run("issue --dir DIR/ca --dns a --valid-for 90s --out DIR/brief", at).unwrap();
+    assert_eq!(brief.facts.not_after, NOW + 90);
+    let past = run(
+        "issue --dir DIR/ca --dns a --not-after 2026-01-01T00:00:00Z --out DIR/past",
+        at,
+    )
+    .unwrap();
+    assert!(past.notes[0].contains("expired"), "{:?}", past.notes);
 }

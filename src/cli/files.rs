@@ -1,0 +1,154 @@
+//! Certificates and keys on disk: never overwritten, keys private from their first byte on, no half of a pair left.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use crate::secret::{Secret, SecretBytes};
+
+/// Nothing that is read here is larger.
+const LARGEST: u64 = 16 << 20;
+
+/// Reads a file; what is missing is said with what to do.
+///
+/// # Errors
+/// The path, what is wrong with it, and `advice`.
+pub(super) fn read(path: &Path, advice: &str) -> anyhow::Result<Vec<u8>> {
+    let size = fs::metadata(path).map_err(|error| explain(path, &error, advice))?;
+    if size.is_dir() {
+        bail!("{} is a directory, and a file is needed here; {advice}", path.display());
+    }
+    if size.len() > LARGEST {
+        bail!(
+            "{} has {} bytes; no certificate or key is that large",
+            path.display(),
+            size.len()
+        );
+    }
+    fs::read(path).map_err(|error| explain(path, &error, advice))
+}
+
+/// The same for a key.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_secret(path: &Path, advice: &str) -> anyhow::Result<SecretBytes> {
+    read(path, advice).map(Secret::new)
+}
+
+fn explain(path: &Path, error: &io::Error, advice: &str) -> anyhow::Error {
+    let why = match error.kind() {
+        ErrorKind::NotFound => String::from("there is no such file"),
+        ErrorKind::PermissionDenied => String::from("this user may not read it"),
+        _ => error.to_string(),
+    };
+    anyhow::anyhow!("{} cannot be read: {why}; {advice}", path.display())
+}
+
+/// Files that are written together or not at all, in the order given; none of them may exist.
+pub(super) struct NewFiles<'a> {
+    files: Vec<(PathBuf, &'a str, u32)>,
+}
+
+impl<'a> NewFiles<'a> {
+    #[must_use]
+    pub(super) const fn new() -> Self {
+        Self { files: Vec::new() }
+    }
+
+    /// Readable by everybody: a certificate.
+    #[must_use]
+    pub(super) fn open(mut self, path: PathBuf, text: &'a str) -> Self {
+        self.files.push((path, text, 0o644));
+        self
+    }
+
+    /// Readable by its owner only: a key.
+    #[must_use]
+    pub(super) fn private(mut self, path: PathBuf, text: &'a str) -> Self {
+        self.files.push((path, text, 0o600));
+        self
+    }
+
+    /// Looks before anything is written.
+    ///
+    /// # Errors
+    /// The first file that exists already.
+    pub(super) fn refuse_existing(&self) -> anyhow::Result<()> {
+        self.files.iter().try_for_each(|(path, ..)| refuse_existing(path))
+    }
+
+    /// Writes all of them; what was written goes again when one fails.
+    ///
+    /// # Errors
+    /// Which file, and why.
+    pub(super) fn write(self) -> anyhow::Result<Vec<PathBuf>> {
+        self.refuse_existing()?;
+        let mut written = Vec::with_capacity(self.files.len());
+        for (path, text, mode) in self.files {
+            let done = path
+                .parent()
+                .map_or(Ok(()), make_directory)
+                .and_then(|()| create(&path, text, mode, &mut written));
+            if let Err(error) = done {
+                for path in written {
+                    let _ = fs::remove_file(path);
+                }
+                return Err(error);
+            }
+        }
+        Ok(written)
+    }
+}
+
+fn create(path: &Path, text: &str, mode: u32, written: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let mut file = opened.with_context(|| format!("writing {}", path.display()))?;
+    written.push(path.to_owned());
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .with_context(|| format!("writing {}", path.display()))
+}
+
+/// A file that exists, also as a dangling link, is not touched.
+///
+/// # Errors
+/// When there is one.
+pub(super) fn refuse_existing(path: &Path) -> anyhow::Result<()> {
+    if path.symlink_metadata().is_ok() {
+        bail!(
+            "{} exists, and certificates and keys are never overwritten; choose another directory or remove it first",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// Makes a directory and those above it.
+///
+/// # Errors
+/// Which, and why.
+pub(super) fn make_directory(path: &Path) -> anyhow::Result<()> {
+    if path.as_os_str().is_empty() {
+        return Ok(());
+    }
+    fs::create_dir_all(path).with_context(|| format!("making the directory {}", path.display()))
+}
+
+/// Replaces a file whole: a reader sees the old content or the new one. Only for what is not a certificate or key.
+///
+/// # Errors
+/// Which file, and why.
+pub(super) fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
+    let beside = path.with_extension("part");
+    let write = || {
+        let mut file = File::create(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    };
+    write().with_context(|| format!("replacing {}", path.display()))
+}
