@@ -25,4 +25,5 @@ mod peers;
 mod reload;
 mod retry;
 mod smuggling;
+mod verify;
 mod wrapper;

@@ -222,7 +222,13 @@ fn a_rollover_signs_with_a_new_issuing_ca_and_the_old_leafs_stay_good() {
     let issuer = |place: &str| {
         let read = |name: &str| fs::read(at.join(place).join(name)).unwrap();
         let bundle = load::bundle(&read("tls.crt"), &read("tls.key")).unwrap();
-        verify::chain_to(&bundle, &verify::Trusted::anchors(anchors.clone()), Purpose::Client, NOW).unwrap();
+        verify::chain_to(
+            &bundle,
+            &verify::Trusted::anchors(anchors.clone()),
+            Purpose::Client,
+            NOW,
+        )
+        .unwrap();
         bundle.leaf_facts().issuer.clone()
     };
     assert_ne!(issuer("before"), issuer("after"));
