@@ -62,7 +62,7 @@ impl<'a> Case<'a> {
     }
 
     #[track_caller]
-    fn is_accepted(self) {
+    fn is_accepted(&self) {
         let (verdict, handshake) = self.judged();
         assert_eq!(verdict["reason"], Value::Null, "{}", self.title);
         assert_eq!(verdict["accepted"], Value::Bool(true), "{}", self.title);
@@ -70,7 +70,7 @@ impl<'a> Case<'a> {
     }
 
     #[track_caller]
-    fn is_refused(self, code: &str) {
+    fn is_refused(&self, code: &str) {
         let (verdict, handshake) = self.judged();
         assert_eq!(verdict["reason"]["code"], code, "{}: {verdict}", self.title);
         assert_eq!(verdict["accepted"], Value::Bool(false), "{}", self.title);
