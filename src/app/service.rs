@@ -2,173 +2,72 @@
 //! have drained. Whatever is wrong with something new, what is in force stays.
 
 use std::ffi::OsString;
-use std::io::Write as _;
-use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use tokio::process::Child;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
-use crate::cert::Trusted;
-use crate::cert::verify::Purpose;
 use crate::clock;
-use crate::config::settings::GatewaySettings;
-use crate::identity::store;
+use crate::control::{Asked, Command, Reply};
+use crate::identity::Standing;
+use crate::identity::lineage::News;
+use crate::identity::watch::Watch;
 use crate::lifecycle::Readiness;
-use crate::observe;
-use crate::proxy::plan::Plan;
 use crate::telemetry::access::AccessLog;
-use crate::telemetry::exchange::Scribe;
-use crate::telemetry::metrics::Metrics;
-use crate::transport::{listen, tls};
 
-use super::build::{News, Registry};
+use super::build::Registry;
 use super::command::{self, Signals};
+use super::identities::{Happening, Identities};
 use super::report::Reporter;
-use super::worker::{self, Ended, Front, Orders, Post};
-use super::{Kind, Origin, Outcome, Start};
+use super::trials::{Ended, Trials};
+use super::wishes::{self, Wishes};
+use super::worker::{self, Orders};
+use super::{Kind, Origin, Outcome, terms};
 
-/// How often missing identity files are looked for, and the configuration's content is compared.
+/// How often the content of files is compared: watches can be lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How often dates, repeated trials and receipts are looked at.
+const TICK: Duration = Duration::from_millis(200);
+/// After a watched directory changed: quiet for this long, then its files are read.
+const QUIET: Duration = Duration::from_millis(250);
 
 /// What the main thread holds.
 pub(super) struct Service {
-    kind: Kind,
-    origin: Box<dyn Origin>,
-    fingerprint: u64,
-    registry: Registry,
-    readiness: Readiness,
-    reporter: Reporter,
-    orders: watch::Sender<Orders>,
-    gateway_tls: Option<Arc<ArcSwap<ServerConfig>>>,
-    workers: Vec<JoinHandle<()>>,
-    ended: mpsc::UnboundedReceiver<std::io::Result<Ended>>,
-    access: AccessLog,
-    command: Option<Vec<OsString>>,
-    signals: Signals,
+    pub(super) kind: Kind,
+    pub(super) origin: Box<dyn Origin>,
+    pub(super) fingerprint: u64,
+    pub(super) registry: Registry,
+    pub(super) readiness: Readiness,
+    pub(super) reporter: Reporter,
+    pub(super) orders: watch::Sender<Orders>,
+    pub(super) identities: Identities,
+    pub(super) watch: Watch,
+    /// Rung when a watched directory changes.
+    pub(super) changed: Arc<Notify>,
+    pub(super) trials: Trials,
+    pub(super) wishes: Wishes,
+    pub(super) workers: Vec<JoinHandle<()>>,
+    pub(super) ended: mpsc::UnboundedReceiver<std::io::Result<worker::Ended>>,
+    pub(super) access: AccessLog,
+    pub(super) command: Option<Vec<OsString>>,
+    pub(super) signals: Signals,
 }
 
 impl Service {
-    pub(super) fn start(start: Start) -> anyhow::Result<Self> {
-        let Start {
-            kind,
-            mut origin,
-            ready_file,
-            command,
-        } = start;
-        // Taken before anybody learns that we listen: a change from then on is seen.
-        let fingerprint = origin.fingerprint();
-        let signals = Signals::new().context("taking signals")?;
-        let workers = kind.workers();
-        let metrics = Arc::new(Metrics::new(workers));
-        let readiness = Readiness::new();
-        let reporter = Reporter::new(metrics.clone(), readiness.clone());
-        let bound = listen::bind(&kind.address(), workers).with_context(|| in_use(&kind.address()))?;
-        // Before anything is taken into use: a start that cannot succeed leaves no trace.
-        let observe = kind.observe().map(observe_socket).transpose()?;
-        let listening = bound.first().map(listen::Bound::address).unwrap_or_default();
-
-        let mut registry = Registry::new(metrics.clone());
-        let plan = Arc::new(make_plan(&mut registry, &kind, &reporter)?);
-        let (front, gateway_tls) = match &kind {
-            Kind::Sidecar(_) => (Front::Local, None),
-            Kind::Gateway(settings) => {
-                let config = Arc::new(ArcSwap::from(gateway_config(settings, &reporter)?));
-                (
-                    Front::Gateway {
-                        tls: config.clone(),
-                        handshake: settings.handshake,
-                    },
-                    Some(config),
-                )
-            }
-        };
-        let access = AccessLog::start(kind.log(), std::io::stdout()).context("starting the access log")?;
-        let (orders, _) = watch::channel(Orders {
-            plan: plan.clone(),
-            drain: None,
-        });
-        let (report, ended) = mpsc::unbounded_channel();
-        let open = Arc::new(AtomicUsize::new(0));
-        let seed = seed();
-        let mut threads = Vec::new();
-        for (index, bound) in bound.into_iter().enumerate() {
-            let post = Post {
-                bound,
-                front: front.clone(),
-                orders: orders.subscribe(),
-                scribe: Scribe::new(index, access.buffer(), metrics.clone()),
-                metrics: metrics.clone(),
-                open: open.clone(),
-                seed: seed.wrapping_add(index as u64 * 2),
-            };
-            let report = report.clone();
-            let thread = std::thread::Builder::new()
-                .name(format!("worker-{index}"))
-                .spawn(move || {
-                    // Tasks that panic are caught by the runtime; this is for the rest, so that it does not go unnoticed.
-                    let ended = catch_unwind(AssertUnwindSafe(|| worker::work(post)));
-                    let _ = report.send(ended.unwrap_or_else(|_| Err(std::io::Error::other("a worker panicked"))));
-                });
-            threads.push(thread.context("starting a worker")?);
-        }
-        readiness.met("listening");
-        readiness.met("configuration");
-
-        let observing = match observe {
-            None => None,
-            Some(bound) => {
-                let listener = tokio::net::TcpListener::from_std(bound)?;
-                let address = listener.local_addr()?;
-                let status = reporter.status(orders.subscribe());
-                let sources = observe::Sources::new(metrics.clone(), readiness.clone(), status);
-                tokio::spawn(observe::serve(listener, sources));
-                Some(address.to_string())
-            }
-        };
-        tracing::info!(
-            listen = %listening,
-            observe = observing.as_deref().unwrap_or("-"),
-            workers,
-            version = env!("CARGO_PKG_VERSION"),
-            "listening"
-        );
-        if let Some(path) = ready_file {
-            let text = serde_json::json!({ "listen": listening, "observe": observing }).to_string();
-            write_whole(&path, &text).with_context(|| format!("writing {}", path.display()))?;
-        }
-        Ok(Self {
-            kind,
-            origin,
-            fingerprint,
-            registry,
-            readiness,
-            reporter,
-            orders,
-            gateway_tls,
-            workers: threads,
-            ended,
-            access,
-            command,
-            signals,
-        })
-    }
-
     /// Takes what happens until the workers have drained.
     pub(super) async fn supervise(&mut self) -> anyhow::Result<Outcome> {
         let mut child = match self.command.take() {
             Some(command) => Some(self.launch(command).await?),
             None => None,
         };
-        let mut tick = tokio::time::interval(LOOK_AGAIN);
+        let mut tick = tokio::time::interval(TICK);
+        let mut looked = Instant::now();
+        let (alarm, changed) = (self.identities.alarm.clone(), self.changed.clone());
+        let mut settles = None;
         let mut status = None;
         loop {
             tokio::select! {
@@ -182,7 +81,28 @@ impl Service {
                     if command::forward(child.as_ref(), command::INTERRUPT) { continue }
                     break;
                 }
-                _ = tick.tick() => self.look_again(),
+                _ = tick.tick() => {
+                    let happened = self.identities.tick();
+                    self.take(happened);
+                    if looked.elapsed() >= LOOK_AGAIN {
+                        looked = Instant::now();
+                        self.look_again();
+                    }
+                }
+                () = changed.notified() => settles = Some(Instant::now() + QUIET),
+                () = until(settles) => {
+                    settles = None;
+                    let happened = self.identities.look();
+                    self.take(happened);
+                }
+                () = alarm.notified() => {
+                    let happened = self.identities.alarmed();
+                    self.take(happened);
+                }
+                Some(ended) = self.trials.ended() => self.tried(&ended),
+                Some(asked) = self.wishes.next() => {
+                    if self.carry_out(asked) { break }
+                }
                 ended = self.ended.recv() => {
                     let error = ended.and_then(Result::err);
                     bail!("a worker ended before it was told to: {error:?}");
@@ -212,8 +132,8 @@ impl Service {
         let mut clean = true;
         for _ in 0..self.workers.len() {
             match self.ended.recv().await {
-                Some(Ok(Ended::Drained)) => {}
-                Some(Ok(Ended::Late)) | None => clean = false,
+                Some(Ok(worker::Ended::Drained)) => {}
+                Some(Ok(worker::Ended::Late)) | None => clean = false,
                 Some(Err(error)) => {
                     tracing::error!(%error, "a worker failed while draining");
                     clean = false;
@@ -251,19 +171,77 @@ impl Service {
             self.reload("file");
             return;
         }
-        let now = clock::unix_seconds();
-        let waiting = self.registry.waiting(now);
-        if waiting == 0 {
+        self.watch.follow(self.identities.directories());
+        let happened = self.identities.look();
+        self.take(happened);
+        self.reporter.stand(&self.identities, clock::unix_seconds());
+    }
+
+    /// Carries out and tells what happened to certificates: publishes a plan when another one is in use.
+    fn take(&mut self, happened: Vec<Happening>) {
+        if happened.is_empty() {
             return;
         }
-        match make_plan(&mut self.registry, &self.kind, &self.reporter) {
-            // Files came for one of them, or for all.
-            Ok(plan) if self.registry.waiting(now) < waiting => {
-                self.orders.send_modify(|orders| orders.plan = Arc::new(plan));
+        let changed = happened.iter().any(|(_, news)| matches!(news, News::Promoted { .. }));
+        if changed {
+            match self.registry.plan(&self.kind, &self.identities) {
+                Ok(plan) => self.orders.send_modify(|orders| orders.plan = Arc::new(plan)),
+                Err(error) => tracing::error!(%error, "the plan in force stays"),
             }
-            Ok(_) => {}
-            Err(error) => tracing::error!(%error, "the plan in force stays"),
         }
+        self.reporter.news(&happened, &self.identities);
+        self.reporter.stand(&self.identities, clock::unix_seconds());
+        self.wishes.hear(&happened);
+        let plan = self.orders.borrow().plan.clone();
+        self.trials.begin(happened, &self.kind, &plan);
+    }
+
+    fn tried(&mut self, ended: &Ended) {
+        let Ended {
+            upstream,
+            number,
+            trial,
+        } = ended;
+        if let (Standing::Ready(generation), false) =
+            (self.identities.standing(upstream), trial.server_chain.is_empty())
+        {
+            generation.saw(&trial.server_chain);
+        }
+        let happened = self.identities.tried(upstream, *number, &trial.verdict);
+        self.take(happened);
+    }
+
+    /// Does what an operator asks; `true` when that is to end.
+    fn carry_out(&mut self, asked: Asked) -> bool {
+        let Asked { command, reply, .. } = asked;
+        let (Command::Stage(which) | Command::Promote(which) | Command::RollBack(which, _)) = &command else {
+            let said = match command {
+                Command::Status => Reply::Report(self.identities.report()),
+                Command::Shutdown => Reply::Done("draining".to_owned()),
+                _ => Reply::Ready {
+                    ready: self.readiness.ready(),
+                    pending: self.readiness.pending(),
+                },
+            };
+            let ends = command == Command::Shutdown;
+            let _ = reply.send(Ok(said));
+            return ends;
+        };
+        if !self.identities.has(which) {
+            let _ = reply.send(Err(wishes::unknown()));
+            return false;
+        }
+        let happened = match command {
+            Command::Promote(_) => self.wishes.promote(&mut self.identities, which, reply),
+            Command::RollBack(..) => Wishes::roll_back(&mut self.identities, which, reply),
+            _ => {
+                let happened = self.identities.reconsider(which);
+                let _ = reply.send(Ok(Reply::Done(wishes::found(&happened))));
+                happened
+            }
+        };
+        self.take(happened);
+        false
     }
 
     /// Reads the configuration anew: all of it comes into force, or nothing.
@@ -281,18 +259,16 @@ impl Service {
     fn try_reload(&mut self) -> anyhow::Result<()> {
         let kind = self.origin.read().map_err(anyhow::Error::msg)?;
         if kind.fixed() != self.kind.fixed() {
-            bail!("[listen] address and workers, [observe] and [log] cannot change while running: restart");
+            bail!("[listen] address and workers, [observe], [control] and [log] cannot change while running: restart");
         }
-        let config = match &kind {
-            Kind::Gateway(settings) => Some(gateway_config(settings, &self.reporter)?),
-            Kind::Sidecar(_) => None,
-        };
-        let plan = make_plan(&mut self.registry, &kind, &self.reporter)?;
-        if let (Some(config), Some(tls)) = (config, &self.gateway_tls) {
-            tls.store(config);
-        }
+        // Refused before any certificate is touched, if it is to be refused.
+        self.registry.plan(&kind, &self.identities)?;
+        let happened = self.identities.apply(terms::wanted(&kind));
+        let plan = self.registry.plan(&kind, &self.identities)?;
         self.kind = kind;
         self.orders.send_modify(|orders| orders.plan = Arc::new(plan));
+        self.watch.follow(self.identities.directories());
+        self.take(happened);
         Ok(())
     }
 
@@ -309,51 +285,10 @@ impl Service {
     }
 }
 
-fn in_use(address: &dyn std::fmt::Display) -> String {
-    format!("listening on {address} failed; is another process there, or the address not of this machine")
-}
-
-fn observe_socket(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
-    let bound = std::net::TcpListener::bind(address).with_context(|| format!("observe: {}", in_use(&address)))?;
-    bound.set_nonblocking(true)?;
-    Ok(bound)
-}
-
-/// Makes the plan and says what came of reading the identity files.
-fn make_plan(registry: &mut Registry, kind: &Kind, reporter: &Reporter) -> anyhow::Result<Plan> {
-    let mut news: Vec<News> = Vec::new();
-    let now = clock::unix_seconds();
-    let plan = match kind {
-        Kind::Sidecar(settings) => registry.sidecar(settings, now, &mut news)?,
-        Kind::Gateway(settings) => registry.gateway(settings, now, &mut news)?,
-    };
-    reporter.news(&news, &plan);
-    Ok(plan)
-}
-
-/// Reads what the gateway shows and whom it trusts.
-fn gateway_config(settings: &GatewaySettings, reporter: &Reporter) -> anyhow::Result<Arc<ServerConfig>> {
-    let now = clock::unix_seconds();
-    let pair = store::pair(&settings.material, Purpose::Server, &[], now)?;
-    let anchors = store::anchors(&settings.client_ca)?;
-    reporter.own_certificate(&pair, &anchors);
-    Ok(Arc::new(tls::server_config(
-        &pair.bundle,
-        &Trusted::anchors(anchors),
-        settings.tls_min,
-    )?))
-}
-
-/// Written beside and renamed: whoever sees the file sees all of it.
-fn write_whole(path: &std::path::Path, text: &str) -> std::io::Result<()> {
-    let beside = path.with_extension("part");
-    let mut file = std::fs::File::create(&beside)?;
-    file.write_all(text.as_bytes())?;
-    std::fs::rename(&beside, path)
-}
-
-/// A start for numbers that need not be secret.
-fn seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish() ^ u64::from(clock::wall().subsec_nanos())
+/// At this moment; never, when there is none.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
 }

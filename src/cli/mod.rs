@@ -7,7 +7,9 @@ pub mod ca;
 pub mod cert;
 pub mod check;
 pub mod demo;
+mod doctor;
 mod files;
+pub mod operate;
 pub mod output;
 mod run;
 pub mod span;
@@ -37,6 +39,7 @@ enum Command {
     Demo(demo::DemoArgs),
     StandIn(standin::StandInArgs),
     Check(check::CheckArgs),
+    Doctor(doctor::DoctorArgs),
     /// Inspect, verify, renew, request and pack certificates
     #[command(subcommand)]
     Cert(cert::CertCommand),
@@ -47,6 +50,14 @@ enum Command {
                       delius-sidecar ca issue --dir certs-dev/ca --dns allocation-manager --out certs-dev/client"
     )]
     Ca(ca::CaCommand),
+    /// Ask the running sidecar about its certificates, and tell it which to use
+    #[command(
+        subcommand,
+        after_help = "Example:\n  delius-sidecar identity status\n  delius-sidecar identity promote --upstream ndh"
+    )]
+    Identity(operate::IdentityCommand),
+    Wait(operate::WaitArgs),
+    Shutdown(operate::ShutdownArgs),
 }
 
 /// Runs the program.
@@ -59,7 +70,11 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(args),
         Command::StandIn(args) => standin::stand_in(args),
         Command::Check(args) => check::check(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Cert(command) => cert::cert(command),
+        Command::Identity(command) => operate::identity(command),
+        Command::Wait(args) => operate::wait(&args),
+        Command::Shutdown(args) => operate::shutdown(&args),
         Command::Ca(command) => ca::ca(command),
     }
 }

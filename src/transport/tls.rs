@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, Error, InvalidMessage, ProtocolVersion, RootCertStore,
@@ -108,19 +109,30 @@ pub fn client_config(
     Ok(config)
 }
 
-/// The configuration of the gateway's front: a client certificate is required. With lists of revoked certificates it
-/// must be known not to be on its issuer's; `cert::chain` judges with the same options.
+/// What judges the certificates of callers: one is required. With lists of revoked certificates it must be known not to
+/// be on its issuer's; `cert::chain` judges with the same options.
 ///
 /// # Errors
-/// [`TlsError`] when the bundle or the client CA cannot be used.
-pub fn server_config(bundle: &Bundle, trusted: &Trusted, min: TlsVersion) -> Result<ServerConfig, TlsError> {
+/// [`TlsError`] when the client CA cannot be used.
+pub fn client_verifier(trusted: &Trusted) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(&trusted.anchors)?), provider())
         .with_crls(trusted.crls.iter().cloned())
         .only_check_end_entity_revocation();
     if trusted.refuse_stale {
         verifier = verifier.enforce_revocation_expiration();
     }
-    let verifier = verifier.build().map_err(|e| TlsError::ClientCa(e.to_string()))?;
+    verifier.build().map_err(|e| TlsError::ClientCa(e.to_string()))
+}
+
+/// The configuration of the gateway's front.
+///
+/// # Errors
+/// [`TlsError`] when the bundle cannot be used.
+pub fn server_config(
+    bundle: &Bundle,
+    verifier: Arc<dyn ClientCertVerifier>,
+    min: TlsVersion,
+) -> Result<ServerConfig, TlsError> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions(min))
         .map_err(|e| TlsError::Identity(e.to_string()))?

@@ -14,10 +14,18 @@ const COMMANDS: &[&str] = &[
     "stand-in",
     "stand-in delius",
     "check",
+    "doctor",
     "ca",
     "ca init",
     "ca rollover",
     "ca issue",
+    "identity",
+    "identity status",
+    "identity stage",
+    "identity promote",
+    "identity rollback",
+    "wait",
+    "shutdown",
     "ca sign",
     "ca revoke",
     "ca crl",
@@ -73,7 +81,7 @@ fn help_of_every_command_ends_well_and_has_an_example() {
 
 #[test]
 fn help_names_every_command_there_is() {
-    for parent in ["", "stand-in", "ca"] {
+    for parent in ["", "stand-in", "ca", "identity"] {
         let help = text(&delius_sidecar(&format!("{parent} --help")).stdout);
         let (_, listed) = help.split_once("Commands:\n").expect("a list of commands");
         let listed: Vec<&str> = listed
@@ -97,6 +105,8 @@ fn wrong_usage_ends_with_2_and_points_to_the_help() {
         "no-such-command",
         "run --no-such-option",
         "check --output xml",
+        "doctor --path health",
+        "doctor --every 60s",
         "stand-in standard",
         "stand-in delius --listen nonsense",
         "stand-in delius --fault rain:1",
@@ -116,7 +126,7 @@ fn wrong_usage_ends_with_2_and_points_to_the_help() {
 
 #[test]
 fn a_configuration_that_is_not_there_ends_with_2_and_says_what_to_do() {
-    for command in ["run", "gateway", "check"] {
+    for command in ["run", "gateway", "check", "doctor"] {
         let output = delius_sidecar(&format!("{command} --config /nowhere/config.toml"));
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{command}: {said}");

@@ -20,7 +20,7 @@ use crate::clock;
 use crate::config::{self, Loaded, Place, Problem, Problems, Severity, Source, Style};
 
 /// Where the configuration is if nobody says.
-const DEFAULT: &str = "/etc/delius-sidecar/config.toml";
+pub(super) const DEFAULT: &str = "/etc/delius-sidecar/config.toml";
 
 /// Which configuration is meant.
 #[derive(Args, Clone, Debug)]

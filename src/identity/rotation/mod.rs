@@ -77,6 +77,12 @@ impl Rotation {
         self.candidate.as_ref()
     }
 
+    /// The newest terms that were fit.
+    #[must_use]
+    pub const fn newest_terms(&self) -> Option<Digest> {
+        self.terms
+    }
+
     /// The last number that was given.
     #[must_use]
     pub const fn last(&self) -> u64 {

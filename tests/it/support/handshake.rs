@@ -49,7 +49,8 @@ pub(crate) fn accepts_client(
 ) -> Result<(), Error> {
     let leaf = pki().server(Key::Ecdsa);
     let bundle = load::bundle(leaf.chain_pem.as_bytes(), leaf.key_pem.as_bytes()).expect("a bundle");
-    let ours = tls::server_config(&bundle, trusted, TlsVersion::V1_2).expect("a configuration");
+    let verifier = tls::client_verifier(trusted).expect("a verifier");
+    let ours = tls::server_config(&bundle, verifier, TlsVersion::V1_2).expect("a configuration");
     let theirs = ClientConfig::builder_with_provider(tls::provider())
         .with_safe_default_protocol_versions()
         .expect("versions")
