@@ -29,4 +29,5 @@ mod refusals;
 mod reload;
 mod retry;
 mod smuggling;
+mod verify;
 mod wrapper;
