@@ -13,6 +13,7 @@ mod run;
 pub mod span;
 pub mod standin;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -52,8 +53,16 @@ enum Command {
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    // clap ends a process by itself on `--help` (0) and on wrong usage (2).
-    match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() && asks_for_renewal(std::env::args_os().skip(1)) => {
+            let _ = error.print();
+            return ExitCode::from(cert::renewal::ERROR);
+        }
+        // Ends the process: `--help` with 0, wrong usage with 2.
+        Err(error) => error.exit(),
+    };
+    match arguments.command {
         Command::Run(args) => run::run(args),
         Command::Gateway(args) => run::gateway(args),
         Command::Demo(args) => demo::demo(args),
@@ -62,4 +71,10 @@ pub fn main() -> ExitCode {
         Command::Cert(command) => cert::cert(command),
         Command::Ca(command) => ca::ca(command),
     }
+}
+
+/// `cert needs-renewal` says with 2 that the file is missing: wrong usage must not say the same.
+fn asks_for_renewal(mut arguments: impl Iterator<Item = OsString>) -> bool {
+    let mut is = |word: &str| arguments.next().is_some_and(|argument| argument == *word);
+    is("cert") && is("needs-renewal")
 }

@@ -51,7 +51,7 @@ pub enum TlsError {
     ClientCa(String),
 }
 
-fn roots(anchors: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {
+pub(super) fn roots(anchors: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     for (index, anchor) in anchors.iter().enumerate() {
         store.add(anchor.clone()).map_err(|e| TlsError::Anchor {
