@@ -48,6 +48,7 @@ pub mod upstream;
 pub mod proxy;
 
 // front doors
+pub mod control;
 pub mod gateway;
 pub mod observe;
 

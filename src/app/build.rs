@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use rustls_pki_types::ServerName;
 
+use super::Kind;
+use super::identities::Identities;
 use crate::config::settings::{GatewaySettings, Leg, Limits, Route, Scheme, Settings, Upstream};
-use crate::identity::store::{self, Loaded, Refusal};
-use crate::identity::{Generation, Standing};
+use crate::identity::Standing;
 use crate::proxy::plan::{Door, InFlight, Lane, Plan, Unmatched};
 use crate::route::Table;
 use crate::route::table::Conflict;
@@ -16,27 +17,18 @@ use crate::transport::dial::Endpoint;
 use crate::upstream::Target;
 use crate::wire::head::Bounds;
 
-/// What outlives a plan: counters that must not start again on a reload, and generations in use.
+/// What outlives a plan: counters that must not start again on a reload.
 #[derive(Debug)]
 pub struct Registry {
     pub metrics: Arc<Metrics>,
     in_flight: HashMap<String, Arc<InFlight>>,
-    held: HashMap<String, Held>,
 }
 
-/// What one upstream has to show, and from which settings that was made.
-#[derive(Debug)]
-struct Held {
-    made_from: String,
-    number: u64,
-    standing: Standing,
-}
+/// What is in use towards an upstream.
+type Standings<'a> = dyn Fn(&str) -> Standing + 'a;
 
-impl Held {
-    fn is_usable(&self, now: i64) -> bool {
-        matches!(&self.standing, Standing::Ready(generation) if generation.check_dates(now).is_ok())
-    }
-}
+/// The gateway's only upstream, by whatever name the file has it.
+pub const API: &str = "api";
 
 /// A plan that could not be made. Texts name what is wrong and where.
 #[derive(Debug, thiserror::Error)]
@@ -49,30 +41,6 @@ pub enum BuildError {
     Unknown(String),
 }
 
-/// What reading the files of one upstream came to: for the log.
-#[derive(Debug)]
-pub enum News {
-    Loaded {
-        upstream: String,
-        loaded: Box<Facts>,
-    },
-    Refused {
-        upstream: String,
-        identity: Option<String>,
-        refusal: Refusal,
-    },
-}
-
-/// What a generation consists of, without its secrets.
-#[derive(Debug)]
-pub struct Facts {
-    pub number: u64,
-    pub identity: Option<String>,
-    pub chain: Vec<crate::cert::facts::Facts>,
-    pub anchors: Vec<crate::cert::facts::Facts>,
-    pub warnings: Vec<crate::cert::verify::Finding>,
-}
-
 impl Registry {
     /// Nothing is held yet.
     #[must_use]
@@ -80,24 +48,30 @@ impl Registry {
         Self {
             metrics,
             in_flight: HashMap::new(),
-            held: HashMap::new(),
         }
     }
 
-    /// The plan of the sidecar. Files of identities that are in use and whose settings did not change are left alone.
+    /// The plan of what is to be served, with what is in use now.
     ///
     /// # Errors
-    /// [`BuildError`]; what is in use stays in use.
-    pub fn sidecar(&mut self, settings: &Settings, now: i64, news: &mut Vec<News>) -> Result<Plan, BuildError> {
+    /// [`BuildError`]; what is in force stays in force.
+    pub(super) fn plan(&mut self, kind: &Kind, identities: &Identities) -> Result<Plan, BuildError> {
+        let standing = |upstream: &str| identities.standing(upstream);
+        let mut plan = match kind {
+            Kind::Sidecar(settings) => self.sidecar(settings, &standing)?,
+            Kind::Gateway(settings) => self.gateway(settings, &standing)?,
+        };
+        plan.front = identities.front();
+        Ok(plan)
+    }
+
+    /// The plan of the sidecar.
+    fn sidecar(&mut self, settings: &Settings, standing: &Standings<'_>) -> Result<Plan, BuildError> {
         let mut targets = Vec::new();
         let mut index = HashMap::new();
         for (name, upstream) in &settings.upstreams {
-            let identity = upstream
-                .identity
-                .as_deref()
-                .and_then(|id| settings.identities.get_key_value(id));
             index.insert(name.clone(), targets.len());
-            targets.push(Arc::new(self.target(name, upstream, identity, now, news)?));
+            targets.push(Arc::new(self.target(name, upstream, standing)?));
         }
         let mut lanes = Vec::new();
         let mut matches = Vec::new();
@@ -125,15 +99,13 @@ impl Registry {
             bounds,
             limits,
             drain_quiet,
+            front: None,
         })
     }
 
     /// The plan of the gateway: a door for each rule, one upstream.
-    ///
-    /// # Errors
-    /// [`BuildError`].
-    pub fn gateway(&mut self, settings: &GatewaySettings, now: i64, news: &mut Vec<News>) -> Result<Plan, BuildError> {
-        let target = Arc::new(self.target("api", &settings.upstream, None, now, news)?);
+    fn gateway(&mut self, settings: &GatewaySettings, standing: &Standings<'_>) -> Result<Plan, BuildError> {
+        let target = Arc::new(self.target(API, &settings.upstream, standing)?);
         let (mut lanes, mut doors) = (Vec::new(), Vec::new());
         for rule in &settings.allow {
             let mut indexes = Vec::new();
@@ -141,7 +113,7 @@ impl Registry {
                 indexes.push(lanes.len());
                 let name = format!("{} {template}", rule.name);
                 lanes.push(Arc::new(Lane {
-                    meter: self.metrics.route(&name, template.as_str(), "api"),
+                    meter: self.metrics.route(&name, template.as_str(), API),
                     in_flight: self.in_flight.entry(name.clone()).or_default().clone(),
                     in_flight_limit: settings.limits.in_flight,
                     body_limit: settings.limits.body_bytes,
@@ -176,13 +148,8 @@ impl Registry {
             bounds,
             limits,
             drain_quiet,
+            front: None,
         })
-    }
-
-    /// How many upstreams wait for files: they were missing or unacceptable, or what they held has expired since.
-    #[must_use]
-    pub fn waiting(&self, now: i64) -> usize {
-        self.held.values().filter(|held| !held.is_usable(now)).count()
     }
 
     fn lane(
@@ -213,82 +180,9 @@ impl Registry {
         }))
     }
 
-    fn target(
-        &mut self,
-        name: &str,
-        upstream: &Upstream,
-        identity: Option<(&String, &crate::config::settings::Identity)>,
-        now: i64,
-        news: &mut Vec<News>,
-    ) -> Result<Target, BuildError> {
+    fn target(&self, name: &str, upstream: &Upstream, standing: &Standings<'_>) -> Result<Target, BuildError> {
+        let endpoint = endpoint(name, upstream)?;
         let wanted = upstream.server_name.as_deref().unwrap_or(&upstream.host);
-        let server_name = ServerName::try_from(wanted.to_owned()).map_err(|_| BuildError::ServerName {
-            upstream: name.to_owned(),
-            name: wanted.to_owned(),
-        })?;
-        let made_from = format!(
-            "{:?} {:?} {:?} {:?} {}",
-            upstream.scheme, identity, upstream.trust, upstream.tls_min, upstream.http2
-        );
-        let kept = self
-            .held
-            .get(name)
-            .filter(|held| held.made_from == made_from && held.is_usable(now));
-        let number = self.held.get(name).map_or(0, |held| held.number) + 1;
-        let standing = match (kept, upstream.scheme) {
-            (Some(held), _) => held.standing.clone(),
-            // Numbered like any other: an upstream that spoke TLS before has connections of another generation.
-            (None, Scheme::Http) => Standing::Ready(Arc::new(Generation {
-                number,
-                ..Generation::plain()
-            })),
-            (None, Scheme::Https) => {
-                let named = identity.map(|(id, files)| (id.as_str(), files));
-                match store::generation(number, named, &upstream.trust, upstream.tls_min, upstream.http2, now) {
-                    Ok(Loaded {
-                        generation,
-                        chain,
-                        anchors,
-                        warnings,
-                    }) => {
-                        let facts = Facts {
-                            number,
-                            identity: generation.identity.clone(),
-                            chain,
-                            anchors,
-                            warnings,
-                        };
-                        news.push(News::Loaded {
-                            upstream: name.to_owned(),
-                            loaded: Box::new(facts),
-                        });
-                        Standing::Ready(Arc::new(generation))
-                    }
-                    Err(refusal) => {
-                        let fault = refusal.fault();
-                        let identity = identity.map(|(id, _)| id.clone());
-                        news.push(News::Refused {
-                            upstream: name.to_owned(),
-                            identity,
-                            refusal,
-                        });
-                        Standing::Absent(fault)
-                    }
-                }
-            }
-        };
-        let number = match &standing {
-            Standing::Ready(generation) => generation.number,
-            Standing::Absent(_) => self.held.get(name).map_or(0, |held| held.number),
-        };
-        self.held.insert(
-            name.to_owned(),
-            Held {
-                made_from,
-                number,
-                standing: standing.clone(),
-            },
-        );
         let default_port = match upstream.scheme {
             Scheme::Http => 80,
             Scheme::Https => 443,
@@ -303,13 +197,6 @@ impl Registry {
         } else {
             format!("{bracketed}:{}", upstream.port)
         };
-        let endpoint = Endpoint {
-            host: upstream.host.clone(),
-            port: upstream.port,
-            server_name,
-            connect: upstream.times.connect,
-            handshake: upstream.times.handshake,
-        };
         Ok(Target {
             name: name.to_owned(),
             peer: endpoint.to_string().into(),
@@ -319,10 +206,26 @@ impl Registry {
             times: upstream.times.clone(),
             pool: upstream.pool.clone(),
             breaker: upstream.breaker.clone(),
-            standing,
+            standing: standing(name),
             meter: self.metrics.upstream(name),
         })
     }
+}
+
+/// Where an upstream is dialled.
+fn endpoint(name: &str, upstream: &Upstream) -> Result<Endpoint, BuildError> {
+    let wanted = upstream.server_name.as_deref().unwrap_or(&upstream.host);
+    let server_name = ServerName::try_from(wanted.to_owned()).map_err(|_| BuildError::ServerName {
+        upstream: name.to_owned(),
+        name: wanted.to_owned(),
+    })?;
+    Ok(Endpoint {
+        host: upstream.host.clone(),
+        port: upstream.port,
+        server_name,
+        connect: upstream.times.connect,
+        handshake: upstream.times.handshake,
+    })
 }
 
 /// Which routes are in each other's way.

@@ -5,8 +5,11 @@
 
 pub mod build;
 mod command;
+mod identities;
 mod report;
 mod service;
+mod terms;
+mod trials;
 pub mod worker;
 
 use std::ffi::OsString;

@@ -11,32 +11,35 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use tokio::process::Child;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
-use crate::cert::verify::Purpose;
 use crate::clock;
-use crate::config::settings::GatewaySettings;
-use crate::identity::store;
+use crate::identity::Standing;
+use crate::identity::lineage::News;
+use crate::identity::watch::Watch;
 use crate::lifecycle::Readiness;
 use crate::observe;
-use crate::proxy::plan::Plan;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::exchange::Scribe;
 use crate::telemetry::metrics::Metrics;
-use crate::transport::{listen, tls};
+use crate::transport::listen;
 
-use super::build::{News, Registry};
+use super::build::Registry;
 use super::command::{self, Signals};
+use super::identities::{Happening, Identities};
 use super::report::Reporter;
-use super::worker::{self, Ended, Front, Orders, Post};
-use super::{Kind, Origin, Outcome, Start};
+use super::trials::{Ended, Trials};
+use super::worker::{self, Front, Orders, Post};
+use super::{Kind, Origin, Outcome, Start, terms};
 
-/// How often missing identity files are looked for, and the configuration's content is compared.
+/// How often the content of files is compared: watches can be lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How often dates, repeated trials and receipts are looked at.
+const TICK: Duration = Duration::from_millis(200);
+/// After a watched directory changed: quiet for this long, then its files are read.
+const QUIET: Duration = Duration::from_millis(250);
 
 /// What the main thread holds.
 pub(super) struct Service {
@@ -47,9 +50,13 @@ pub(super) struct Service {
     readiness: Readiness,
     reporter: Reporter,
     orders: watch::Sender<Orders>,
-    gateway_tls: Option<Arc<ArcSwap<ServerConfig>>>,
+    identities: Identities,
+    watch: Watch,
+    /// Rung when a watched directory changes.
+    changed: Arc<Notify>,
+    trials: Trials,
     workers: Vec<JoinHandle<()>>,
-    ended: mpsc::UnboundedReceiver<std::io::Result<Ended>>,
+    ended: mpsc::UnboundedReceiver<std::io::Result<worker::Ended>>,
     access: AccessLog,
     command: Option<Vec<OsString>>,
     signals: Signals,
@@ -69,26 +76,25 @@ impl Service {
         let workers = kind.workers();
         let metrics = Arc::new(Metrics::new(workers));
         let readiness = Readiness::new();
-        let reporter = Reporter::new(metrics.clone(), readiness.clone());
+        let mut reporter = Reporter::new(metrics.clone(), readiness.clone());
         let bound = listen::bind(&kind.address(), workers).with_context(|| in_use(&kind.address()))?;
         // Before anything is taken into use: a start that cannot succeed leaves no trace.
         let observe = kind.observe().map(observe_socket).transpose()?;
         let listening = bound.first().map(listen::Bound::address).unwrap_or_default();
 
         let mut registry = Registry::new(metrics.clone());
-        let plan = Arc::new(make_plan(&mut registry, &kind, &reporter)?);
-        let (front, gateway_tls) = match &kind {
-            Kind::Sidecar(_) => (Front::Local, None),
-            Kind::Gateway(settings) => {
-                let config = Arc::new(ArcSwap::from(gateway_config(settings, &reporter)?));
-                (
-                    Front::Gateway {
-                        tls: config.clone(),
-                        handshake: settings.handshake,
-                    },
-                    Some(config),
-                )
-            }
+        let mut identities = Identities::new(metrics.clone());
+        // A plan that cannot be made must not have taken anything into use.
+        registry.plan(&kind, &identities)?;
+        let happened = identities.apply(terms::wanted(&kind));
+        let plan = Arc::new(registry.plan(&kind, &identities)?);
+        reporter.news(&happened, &identities);
+        reporter.stand(&identities, clock::unix_seconds());
+        let front = match &kind {
+            Kind::Sidecar(_) => Front::Local,
+            Kind::Gateway(settings) => Front::Gateway {
+                handshake: settings.handshake,
+            },
         };
         let access = AccessLog::start(kind.log(), std::io::stdout()).context("starting the access log")?;
         let (orders, _) = watch::channel(Orders {
@@ -144,7 +150,8 @@ impl Service {
             let text = serde_json::json!({ "listen": listening, "observe": observing }).to_string();
             write_whole(&path, &text).with_context(|| format!("writing {}", path.display()))?;
         }
-        Ok(Self {
+        let changed = Arc::<Notify>::default();
+        let mut service = Self {
             kind,
             origin,
             fingerprint,
@@ -152,13 +159,19 @@ impl Service {
             readiness,
             reporter,
             orders,
-            gateway_tls,
+            identities,
+            watch: Watch::start(changed.clone()),
+            changed,
+            trials: Trials::new(),
             workers: threads,
             ended,
             access,
             command,
             signals,
-        })
+        };
+        service.watch.follow(service.identities.directories());
+        service.trials.begin(happened, &service.kind, &plan);
+        Ok(service)
     }
 
     /// Takes what happens until the workers have drained.
@@ -167,7 +180,10 @@ impl Service {
             Some(command) => Some(self.launch(command).await?),
             None => None,
         };
-        let mut tick = tokio::time::interval(LOOK_AGAIN);
+        let mut tick = tokio::time::interval(TICK);
+        let mut looked = Instant::now();
+        let (alarm, changed) = (self.identities.alarm.clone(), self.changed.clone());
+        let mut settles = None;
         let mut status = None;
         loop {
             tokio::select! {
@@ -181,7 +197,25 @@ impl Service {
                     if command::forward(child.as_ref(), command::INTERRUPT) { continue }
                     break;
                 }
-                _ = tick.tick() => self.look_again(),
+                _ = tick.tick() => {
+                    let happened = self.identities.tick();
+                    self.take(happened);
+                    if looked.elapsed() >= LOOK_AGAIN {
+                        looked = Instant::now();
+                        self.look_again();
+                    }
+                }
+                () = changed.notified() => settles = Some(Instant::now() + QUIET),
+                () = until(settles) => {
+                    settles = None;
+                    let happened = self.identities.look();
+                    self.take(happened);
+                }
+                () = alarm.notified() => {
+                    let happened = self.identities.alarmed();
+                    self.take(happened);
+                }
+                Some(ended) = self.trials.ended() => self.tried(&ended),
                 ended = self.ended.recv() => {
                     let error = ended.and_then(Result::err);
                     bail!("a worker ended before it was told to: {error:?}");
@@ -211,8 +245,8 @@ impl Service {
         let mut clean = true;
         for _ in 0..self.workers.len() {
             match self.ended.recv().await {
-                Some(Ok(Ended::Drained)) => {}
-                Some(Ok(Ended::Late)) | None => clean = false,
+                Some(Ok(worker::Ended::Drained)) => {}
+                Some(Ok(worker::Ended::Late)) | None => clean = false,
                 Some(Err(error)) => {
                     tracing::error!(%error, "a worker failed while draining");
                     clean = false;
@@ -250,19 +284,43 @@ impl Service {
             self.reload("file");
             return;
         }
-        let now = clock::unix_seconds();
-        let waiting = self.registry.waiting(now);
-        if waiting == 0 {
+        self.watch.follow(self.identities.directories());
+        let happened = self.identities.look();
+        self.take(happened);
+        self.reporter.stand(&self.identities, clock::unix_seconds());
+    }
+
+    /// Carries out and tells what happened to certificates: publishes a plan when another one is in use.
+    fn take(&mut self, happened: Vec<Happening>) {
+        if happened.is_empty() {
             return;
         }
-        match make_plan(&mut self.registry, &self.kind, &self.reporter) {
-            // Files came for one of them, or for all.
-            Ok(plan) if self.registry.waiting(now) < waiting => {
-                self.orders.send_modify(|orders| orders.plan = Arc::new(plan));
+        let changed = happened.iter().any(|(_, news)| matches!(news, News::Promoted { .. }));
+        if changed {
+            match self.registry.plan(&self.kind, &self.identities) {
+                Ok(plan) => self.orders.send_modify(|orders| orders.plan = Arc::new(plan)),
+                Err(error) => tracing::error!(%error, "the plan in force stays"),
             }
-            Ok(_) => {}
-            Err(error) => tracing::error!(%error, "the plan in force stays"),
         }
+        self.reporter.news(&happened, &self.identities);
+        self.reporter.stand(&self.identities, clock::unix_seconds());
+        let plan = self.orders.borrow().plan.clone();
+        self.trials.begin(happened, &self.kind, &plan);
+    }
+
+    fn tried(&mut self, ended: &Ended) {
+        let Ended {
+            upstream,
+            number,
+            trial,
+        } = ended;
+        if let (Standing::Ready(generation), false) =
+            (self.identities.standing(upstream), trial.server_chain.is_empty())
+        {
+            generation.saw(&trial.server_chain);
+        }
+        let happened = self.identities.tried(upstream, *number, &trial.verdict);
+        self.take(happened);
     }
 
     /// Reads the configuration anew: all of it comes into force, or nothing.
@@ -282,16 +340,14 @@ impl Service {
         if kind.fixed() != self.kind.fixed() {
             bail!("[listen] address and workers, [observe] and [log] cannot change while running: restart");
         }
-        let config = match &kind {
-            Kind::Gateway(settings) => Some(gateway_config(settings, &self.reporter)?),
-            Kind::Sidecar(_) => None,
-        };
-        let plan = make_plan(&mut self.registry, &kind, &self.reporter)?;
-        if let (Some(config), Some(tls)) = (config, &self.gateway_tls) {
-            tls.store(config);
-        }
+        // Refused before any certificate is touched, if it is to be refused.
+        self.registry.plan(&kind, &self.identities)?;
+        let happened = self.identities.apply(terms::wanted(&kind));
+        let plan = self.registry.plan(&kind, &self.identities)?;
         self.kind = kind;
         self.orders.send_modify(|orders| orders.plan = Arc::new(plan));
+        self.watch.follow(self.identities.directories());
+        self.take(happened);
         Ok(())
     }
 
@@ -318,25 +374,12 @@ fn observe_socket(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> 
     Ok(bound)
 }
 
-/// Makes the plan and says what came of reading the identity files.
-fn make_plan(registry: &mut Registry, kind: &Kind, reporter: &Reporter) -> anyhow::Result<Plan> {
-    let mut news: Vec<News> = Vec::new();
-    let now = clock::unix_seconds();
-    let plan = match kind {
-        Kind::Sidecar(settings) => registry.sidecar(settings, now, &mut news)?,
-        Kind::Gateway(settings) => registry.gateway(settings, now, &mut news)?,
-    };
-    reporter.news(&news, &plan);
-    Ok(plan)
-}
-
-/// Reads what the gateway shows and whom it trusts.
-fn gateway_config(settings: &GatewaySettings, reporter: &Reporter) -> anyhow::Result<Arc<ServerConfig>> {
-    let now = clock::unix_seconds();
-    let pair = store::pair(&settings.certificate, &settings.private_key, Purpose::Server, &[], now)?;
-    let anchors = store::anchors(&settings.client_ca)?;
-    reporter.own_certificate(&pair, &anchors);
-    Ok(Arc::new(tls::server_config(&pair.bundle, &anchors, settings.tls_min)?))
+/// At this moment; never, when there is none.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Written beside and renamed: whoever sees the file sees all of it.

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -15,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::fault::{Code, Fault};
 use crate::gateway;
+use crate::identity;
 use crate::proxy::client::Client;
 use crate::proxy::plan::Plan;
 use crate::proxy::worker::Worker;
@@ -45,11 +44,8 @@ pub struct Orders {
 pub enum Front {
     /// Plain HTTP from the same pod.
     Local,
-    /// Mutual TLS; the configuration is read at each accept, so that it can be replaced.
-    Gateway {
-        tls: Arc<ArcSwap<ServerConfig>>,
-        handshake: Duration,
-    },
+    /// Mutual TLS, by the front of the plan that is in force when a connection is accepted.
+    Gateway { handshake: Duration },
 }
 
 /// What a worker's thread is given.
@@ -192,10 +188,14 @@ async fn take(
                 drop(place);
             });
         }
-        Front::Gateway { tls, handshake } => {
-            let (acceptor, patience) = (TlsAcceptor::from(tls.load_full()), *handshake);
+        Front::Gateway { handshake } => {
+            let (front, patience) = (worker.world().plan.front.clone(), *handshake);
             tokio::task::spawn_local(async move {
-                if let Some((stream, caller)) = greet(stream, acceptor, patience, &place.metrics).await {
+                let Some(front) = front else {
+                    place.metrics.front_handshake_refused("no_identity");
+                    return;
+                };
+                if let Some((stream, caller)) = greet(stream, front, patience, &place.metrics).await {
                     proxy::serve(worker, stream, caller).await;
                 }
                 drop(place);
@@ -207,14 +207,15 @@ async fn take(
 /// The gateway's handshake; a refusal is counted and said to the operator, the peer gets TLS' own alert.
 async fn greet(
     stream: Stream,
-    acceptor: TlsAcceptor,
+    front: Arc<identity::Front>,
     patience: Duration,
     metrics: &Metrics,
 ) -> Option<(Stream, Caller)> {
     let Stream::Tcp(tcp) = stream else { return None };
+    let acceptor = TlsAcceptor::from(front.config.clone());
     match timeout(patience, acceptor.accept(tcp)).await {
         Ok(Ok(tls)) => {
-            let caller = gateway::caller(tls.get_ref().1)?;
+            let caller = gateway::caller(tls.get_ref().1, &front)?;
             Some((Stream::TlsServer(Box::new(tls)), caller))
         }
         Ok(Err(error)) => {

@@ -8,6 +8,7 @@ pub mod cert;
 pub mod check;
 pub mod demo;
 mod files;
+pub mod operate;
 pub mod output;
 mod run;
 pub mod span;
@@ -47,6 +48,14 @@ enum Command {
         after_help = "Example:\n  delius-sidecar ca init --dir certs-dev/ca\n  \
                       delius-sidecar ca issue --dir certs-dev/ca --dns allocation-manager --out certs-dev/client"
     )]
+    /// Ask the running sidecar about its certificates, and tell it which to use
+    #[command(
+        subcommand,
+        after_help = "Example:\n  delius-sidecar identity status\n  delius-sidecar identity promote --upstream ndh"
+    )]
+    Identity(operate::IdentityCommand),
+    Wait(operate::WaitArgs),
+    Shutdown(operate::ShutdownArgs),
     Ca(ca::CaCommand),
 }
 
@@ -69,6 +78,9 @@ pub fn main() -> ExitCode {
         Command::StandIn(args) => standin::stand_in(args),
         Command::Check(args) => check::check(&args),
         Command::Cert(command) => cert::cert(command),
+        Command::Identity(command) => operate::identity(command),
+        Command::Wait(args) => operate::wait(&args),
+        Command::Shutdown(args) => operate::shutdown(&args),
         Command::Ca(command) => ca::ca(command),
     }
 }

@@ -1,5 +1,6 @@
 //! The file of `gateway`: its own certificate, whom it lets in to what, and the one upstream behind it.
 
+use super::credentials;
 use super::problem::Problem;
 use super::read::Reader;
 use super::settings::{AllowRule, GatewaySettings};
@@ -16,8 +17,8 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<GatewaySettings> {
             .add(problem.right("write [gateway] with address, certificate, private_key and client_ca"));
     }
     let address = at.require("address", "0.0.0.0:8443", value::socket);
-    let certificate = at.require("certificate", "/etc/delius-sidecar/gateway/tls.crt", value::path);
-    let private_key = at.require("private_key", "/etc/delius-sidecar/gateway/tls.key", value::path);
+    let material = credentials::material(&at, "/etc/delius-sidecar/gateway");
+    let staged = credentials::staged(&at, material.as_ref());
     let client_ca = at.require("client_ca", "/etc/delius-sidecar/gateway/client-ca.crt", value::path);
     let caller_timeout = at.duration("caller_timeout", validate::CALLER_TIMEOUT);
     let named = top.named("upstream");
@@ -76,8 +77,11 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<GatewaySettings> {
         handshake: at.duration("handshake_timeout", seconds(5)),
         allow,
         address: address?,
-        certificate: certificate?,
-        private_key: private_key?,
+        staged,
+        promotion: credentials::promotion(&at),
+        crl: credentials::revocation(&at),
+        control: credentials::control(&top.table("control"), None),
+        material: material?,
         client_ca: client_ca?,
         upstream: upstream?,
     })

@@ -12,10 +12,12 @@ pub mod problem;
 pub mod settings;
 
 mod conform;
+mod credentials;
 mod environment;
 mod file;
 mod gateway;
 mod layers;
+mod material;
 mod read;
 mod run;
 mod schema;

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::credentials;
 use super::problem::{Place, Problem};
 use super::read::Reader;
-use super::settings::{Address, Authorization, Control, Leg, Listen, Route, Settings};
+use super::settings::{Address, Authorization, Leg, Listen, Route, Settings};
 use super::validate::{self, Side};
 use super::value;
 use crate::route::table::ConflictKind;
@@ -24,7 +25,7 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<Settings> {
     let identity_names: Vec<&str> = named.iter().map(|(name, _)| *name).collect();
     let mut identities = BTreeMap::new();
     for (name, at) in &named {
-        let identity = validate::identity(at);
+        let identity = credentials::identity(at);
         identities.insert((*name).to_owned(), identity);
     }
     let named = top.named("upstream");
@@ -58,19 +59,11 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<Settings> {
         &upstream_names,
         legs.iter().filter_map(|leg| leg.text("upstream")),
     );
-    let control = top.table("control");
-    if control.exists() {
-        control.require("socket", "/run/delius-sidecar/control.sock", value::path);
-        control.warning(
-            "socket",
-            validate::NOT_YET,
-            "nothing listens there yet; leave the key for later",
-        );
-    }
+    let control = credentials::control(&top.table("control"), Some(&listen.address));
     Some(Settings {
         listen,
         observe: validate::observe(&top.table("observe"), served),
-        control: control.read("socket", value::path).map(|socket| Control { socket }),
+        control,
         log: validate::log(&top.table("log")),
         identities: all(identities)?,
         upstreams: all(upstreams)?,

@@ -48,13 +48,15 @@ const NAME: Shape = Shape::Text(name);
 const ADDRESS: Shape = Shape::Text(|text| value::address(text).map(drop));
 const SOCKET: Shape = Shape::Text(|text| value::socket(text).map(drop));
 const TLS_MIN: Shape = Shape::Choice(&["1.2", "1.3"]);
+const PROMOTION: Shape = Shape::Choice(&["automatic", "manual"]);
+const STALE: Shape = Shape::Choice(&["refuse", "accept"]);
 
 /// The file of `run`.
 pub(super) const RUN: Fields = &[
     ("listen", Shape::Table(LISTEN)),
     ("drain", Shape::Table(DRAIN)),
     ("observe", Shape::Table(OBSERVE)),
-    ("control", Shape::Table(&[("socket", PATH)])),
+    ("control", Shape::Table(CONTROL)),
     ("log", Shape::Table(LOG)),
     ("identity", Shape::Named(IDENTITY)),
     ("upstream", Shape::Named(UPSTREAM)),
@@ -72,11 +74,11 @@ pub(super) const GATEWAY: Fields = &[
     ("gateway", Shape::Table(GATEWAY_TABLE)),
     ("drain", Shape::Table(DRAIN)),
     ("observe", Shape::Table(OBSERVE)),
+    ("control", Shape::Table(CONTROL)),
     ("log", Shape::Table(LOG)),
     ("upstream", Shape::Named(UPSTREAM)),
     ("trace", LATER),
     ("listen", RUN_ONLY),
-    ("control", RUN_ONLY),
     ("identity", RUN_ONLY),
     ("route", RUN_ONLY),
     ("token", RUN_ONLY),
@@ -107,6 +109,8 @@ const DRAIN: Fields = &[("deadline", Shape::Duration), ("quiet", Shape::Duration
 
 const OBSERVE: Fields = &[("address", SOCKET)];
 
+const CONTROL: Fields = &[("socket", PATH)];
+
 const LOG: Fields = &[
     ("format", Shape::Choice(&["json", "text"])),
     ("level", Shape::Text(|text| value::level(text).map(drop))),
@@ -118,10 +122,16 @@ const IDENTITY: Fields = &[
     ("private_key", PATH),
     ("expect_dns", Shape::Texts),
     ("staged", PATH),
-    ("promotion", Shape::Choice(&["automatic", "manual"])),
-    ("pkcs12", LATER),
-    ("password_file", LATER),
-    ("crl", LATER),
+    ("promotion", PROMOTION),
+    ("untried_before", Shape::Duration),
+    ("pkcs12", PATH),
+    ("password_file", PATH),
+    (
+        "crl",
+        Shape::Refused(
+            "is not about this identity but about the other side's certificate, and belongs to [upstream.NAME]",
+        ),
+    ),
 ];
 
 const UPSTREAM: Fields = &[
@@ -137,7 +147,8 @@ const UPSTREAM: Fields = &[
     ("pool", Shape::Table(POOL)),
     ("breaker", Shape::Table(BREAKER)),
     ("token", LATER),
-    ("crl", LATER),
+    ("crl", PATH),
+    ("crl_stale", STALE),
 ];
 
 const TIMEOUTS: Fields = &[
@@ -197,7 +208,13 @@ const GATEWAY_TABLE: Fields = &[
     ("address", SOCKET),
     ("certificate", PATH),
     ("private_key", PATH),
+    ("pkcs12", PATH),
+    ("password_file", PATH),
+    ("staged", PATH),
+    ("promotion", PROMOTION),
     ("client_ca", PATH),
+    ("crl", PATH),
+    ("crl_stale", STALE),
     ("tls_min", TLS_MIN),
     ("handshake_timeout", Shape::Duration),
     ("caller_timeout", Shape::Duration),
@@ -205,7 +222,6 @@ const GATEWAY_TABLE: Fields = &[
     ("upstream", NAME),
     ("limits", Shape::Table(LIMITS)),
     ("allow", Shape::Rows(ALLOW)),
-    ("crl", LATER),
     ("faults", LATER),
 ];
 

@@ -8,6 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::material::{Material, Revocation, Stale};
 use crate::cert::peer::Pattern;
 use crate::route::{Methods, Template};
 
@@ -108,14 +109,16 @@ pub enum LogFormat {
 /// A managed client identity: where its files are and whom it must name.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    pub certificate: PathBuf,
-    pub private_key: PathBuf,
+    pub material: Material,
     /// DNS names that the leaf must carry; empty: any.
     pub expect_dns: Vec<String>,
     /// A second place, a directory of the same shape, where the next certificate arrives.
     pub staged: Option<PathBuf>,
     /// What follows a passed trial. Default automatic.
     pub promotion: Promotion,
+    /// When the certificate in use ends within this time and the other side cannot be reached for a trial, the new one
+    /// is promoted untried. Default 1 h.
+    pub untried_before: Duration,
 }
 
 /// What follows a passed trial of a new certificate.
@@ -139,6 +142,8 @@ pub struct Upstream {
     pub server_name: Option<String>,
     /// Not used with plain HTTP.
     pub trust: Trust,
+    /// `None`: revocation of the server's certificate is not looked at.
+    pub crl: Option<Revocation>,
     /// Key into `Settings::identities`; always `None` for a gateway.
     pub identity: Option<String>,
     /// The request that proves a new identity.
@@ -274,12 +279,18 @@ pub struct GatewaySettings {
     pub drain_deadline: Duration,
     pub drain_quiet: Duration,
     pub observe: Option<Observe>,
+    pub control: Option<Control>,
     pub log: Log,
-    /// PEM chain and key that the gateway shows.
-    pub certificate: PathBuf,
-    pub private_key: PathBuf,
+    /// The certificate that the gateway shows.
+    pub material: Material,
+    /// As `Identity::staged`.
+    pub staged: Option<PathBuf>,
+    /// What follows a new certificate that was read and verified. Default automatic.
+    pub promotion: Promotion,
     /// The CA bundle that client certificates must chain to.
     pub client_ca: PathBuf,
+    /// `None`: revocation of client certificates is not looked at.
+    pub crl: Option<Revocation>,
     pub tls_min: TlsVersion,
     /// From accept to the end of the handshake. Default 5 s.
     pub handshake: Duration,

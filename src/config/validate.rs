@@ -11,10 +11,8 @@ use jiff::fmt::friendly::SpanPrinter;
 use super::conform::nearest;
 use super::problem::Problem;
 use super::read::Reader;
-use super::settings::{
-    Breaker, Identity, Limits, Log, LogFormat, Observe, Pool, Promotion, Scheme, Times, TlsVersion, Trust, Upstream,
-};
-use super::{url, value};
+use super::settings::{Breaker, Limits, Log, LogFormat, Observe, Pool, Scheme, Times, TlsVersion, Trust, Upstream};
+use super::{credentials, url, value};
 
 pub(super) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -101,57 +99,6 @@ pub(super) fn log(at: &Reader<'_>) -> Log {
     }
 }
 
-/// Keys of the contract that this version reads and checks, and does not act on.
-pub(super) const NOT_YET: &str = "has no effect in this version";
-
-pub(super) fn identity(at: &Reader<'_>) -> Option<Identity> {
-    let certificate = at.require("certificate", "/etc/delius-sidecar/identity/tls.crt", value::path);
-    let private_key = at.require("private_key", "/etc/delius-sidecar/identity/tls.key", value::path);
-    let mut expect_dns = Vec::new();
-    for (text, place) in at.texts("expect_dns") {
-        match value::server_name(text) {
-            Ok(name) => expect_dns.push(name),
-            Err(complaint) => {
-                let wrong = format!("`{}`: {}", at.path_of("expect_dns"), complaint.wrong);
-                let right = "write the DNS name that the certificate must carry, for example \"allocation-manager\"";
-                at.report().add(Problem::error(place, wrong).right(right));
-            }
-        }
-    }
-    let staged = at.read("staged", value::path);
-    if let (Some(staged), Some(certificate)) = (&staged, &certificate)
-        && certificate.parent() == Some(staged)
-    {
-        at.error(
-            "staged",
-            "is the directory of `certificate` itself",
-            "write another directory: what arrives there is tried before it is used",
-        );
-    }
-    for (key, given) in [
-        ("staged", staged.is_some()),
-        ("promotion", at.text("promotion").is_some()),
-    ] {
-        if given {
-            at.warning(
-                key,
-                NOT_YET,
-                "a new certificate is taken into use by a restart; leave the key for later",
-            );
-        }
-    }
-    Some(Identity {
-        certificate: certificate?,
-        private_key: private_key?,
-        expect_dns,
-        staged,
-        promotion: match at.text("promotion") {
-            Some("manual") => Promotion::Manual,
-            _ => Promotion::Automatic,
-        },
-    })
-}
-
 /// One upstream. `patience` is how long the caller waits, and the key that says so.
 pub(super) fn upstream(at: &Reader<'_>, side: &Side<'_>, patience: (&Reader<'_>, Duration)) -> Option<Upstream> {
     let url = at.require("url", "https://ndh.example:8443", url::url);
@@ -175,13 +122,7 @@ pub(super) fn upstream(at: &Reader<'_>, side: &Side<'_>, patience: (&Reader<'_>,
         }
     };
     let trial = at.read("trial", value::trial);
-    if trial.is_some() {
-        at.warning(
-            "trial",
-            NOT_YET,
-            "a new certificate is taken into use by a restart; leave the key for later",
-        );
-    }
+    let crl = credentials::revocation(at);
     let url = url?;
     match url.scheme {
         Scheme::Https => {
@@ -190,6 +131,11 @@ pub(super) fn upstream(at: &Reader<'_>, side: &Side<'_>, patience: (&Reader<'_>,
             if matches!(side, Side::Run { .. }) && !at.has("identity") {
                 let wrong = "is reached over TLS without a client certificate";
                 at.warning("url", wrong, "NDH lets nobody in without one: write identity = \"…\"");
+            }
+            if identity.is_some() && !at.has("trial") {
+                let wrong = "is tried by a handshake only, since there is no `trial`: a server with TLS 1.3 may refuse \
+                             the certificate after that";
+                at.warning("identity", wrong, "write for example trial = \"GET /health\"");
             }
         }
         Scheme::Http => {
@@ -201,7 +147,7 @@ pub(super) fn upstream(at: &Reader<'_>, side: &Side<'_>, patience: (&Reader<'_>,
                     "write https://, or unsafe_plain = true where that is meant",
                 );
             }
-            for key in ["trust", "identity", "tls_min", "http2"] {
+            for key in ["trust", "identity", "tls_min", "http2", "crl"] {
                 if at.has(key) {
                     at.warning(
                         key,
@@ -222,6 +168,7 @@ pub(super) fn upstream(at: &Reader<'_>, side: &Side<'_>, patience: (&Reader<'_>,
             Some("system") | None => Trust::System,
             Some(path) => Trust::Bundle(path.into()),
         },
+        crl,
         identity,
         trial,
         times,

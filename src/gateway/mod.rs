@@ -3,24 +3,33 @@
 //! Requests take the same pipeline as in the sidecar; what differs is the front (a client certificate is required, by
 //! the verifier of the TLS stack) and the plan (a door for each rule, and a bare 403 for whom no door admits).
 
+use std::cell::Cell;
 use std::io;
+use std::sync::Arc;
 
 use rustls::{CertificateError, Error, ServerConnection};
 
 use crate::cert::facts::Facts;
-use crate::proxy::Caller;
+use crate::identity::Front;
+use crate::proxy::{Caller, Peer};
 
 /// Who is at the other end of a finished handshake. `None` only if the verifier let a peer pass without a certificate
 /// that can be read, which it does not.
 #[must_use]
-pub fn caller(session: &ServerConnection) -> Option<Caller> {
-    let leaf = session.peer_certificates()?.first()?;
-    let facts = Facts::read(leaf).ok()?;
-    let header = forwarded_client_cert(&facts);
-    Some(Caller::Peer {
-        facts: Box::new(facts),
-        header,
-    })
+pub fn caller(session: &ServerConnection, front: &Arc<Front>) -> Option<Caller> {
+    let shown = session.peer_certificates()?;
+    let facts = Facts::read(shown.first()?).ok()?;
+    // A resumed session was judged under the same generation: its store is the generation's own.
+    Some(Caller::Peer(Box::new(Peer {
+        header: forwarded_client_cert(&facts),
+        facts,
+        chain: shown
+            .iter()
+            .map(|certificate| certificate.clone().into_owned())
+            .collect(),
+        admission: front.admit(),
+        judged: Cell::new(front.number),
+    })))
 }
 
 /// The line `x-forwarded-client-cert` in Envoy's format: hash, subject, URI and DNS names of the verified leaf.

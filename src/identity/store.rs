@@ -5,16 +5,20 @@
 //! meet until it is put right.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest::{Context, SHA256};
 use rustls_pki_types::CertificateDer;
+use zeroize::Zeroizing;
 
-use super::Generation;
+use super::rotation::Digest;
+use crate::cert::facts::Facts;
 use crate::cert::load::{self, Bundle, LoadError};
-use crate::cert::verify::{self, Finding, Purpose, Severity};
-use crate::config::settings::{Identity, TlsVersion, Trust};
+use crate::cert::verify::{self, Finding, Purpose, Severity, What};
+use crate::config::settings::{Material, Revocation, Trust};
 use crate::fault::{Code, Fault};
-use crate::transport::tls::{self, TlsError};
+use crate::transport::tls::TlsError;
 
 /// Clocks may differ by this much before a date counts, in seconds.
 pub const CLOCK_SKEW: i64 = 60;
@@ -23,7 +27,7 @@ pub const CLOCK_SKEW: i64 = 60;
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     #[error("cannot read {}: {error}; check that the secret is mounted and that this user may read it", .path.display())]
-    Unreadable { path: PathBuf, error: std::io::Error },
+    Unreadable { path: PathBuf, error: io::Error },
     #[error("{} and {}: {error}", .certificate.display(), .key.display())]
     Pair {
         certificate: PathBuf,
@@ -56,48 +60,89 @@ impl Refusal {
     }
 }
 
-/// A pair that was read and judged, and what was worth a warning.
+/// Several files, read at one moment, and what tells them from what lay there before.
+#[derive(Debug)]
+pub struct Sight {
+    /// Changes when the content of any file does, or its readability.
+    pub mark: Digest,
+    files: Vec<(PathBuf, io::Result<Zeroizing<Vec<u8>>>)>,
+}
+
+/// A pair that was read and judged, and what was worth a warning. It may be not valid yet.
 #[derive(Debug)]
 pub struct Pair {
     pub bundle: Bundle,
     pub warnings: Vec<Finding>,
 }
 
-/// Reads a certificate chain and its key and judges them for `purpose` at `now` (Unix seconds).
+/// Whom to believe.
+#[derive(Debug)]
+pub struct Trusted {
+    pub anchors: Vec<CertificateDer<'static>>,
+    /// What they say; empty for the system's store, which holds hundreds that nobody here is responsible for.
+    pub facts: Vec<Facts>,
+}
+
+/// Reads files together, for [`identity`] and [`trusted`].
+#[must_use]
+pub fn look<'a>(files: impl IntoIterator<Item = &'a Path>) -> Sight {
+    let mut mark = Context::new(&SHA256);
+    let mut found = Vec::new();
+    for path in files {
+        let content = fs::read(path).map(Zeroizing::new);
+        match &content {
+            Ok(bytes) => {
+                mark.update(&(bytes.len() as u64).to_be_bytes());
+                mark.update(bytes);
+            }
+            Err(error) => mark.update(format!("{:?}", error.kind()).as_bytes()),
+        }
+        found.push((path.to_owned(), content));
+    }
+    Sight {
+        mark: finish(mark),
+        files: found,
+    }
+}
+
+/// The certificate chain and its key, judged for `purpose` at `now` (Unix seconds). A beginning in the future is no
+/// refusal: such a pair waits for its time.
 ///
 /// # Errors
 /// [`Refusal`] with every reason that was found.
-pub fn pair(certificate: &Path, key: &Path, purpose: Purpose, names: &[String], now: i64) -> Result<Pair, Refusal> {
-    let (chain_pem, key_pem) = (read(certificate)?, zeroize::Zeroizing::new(read(key)?));
-    let bundle = load::bundle(&chain_pem, &key_pem).map_err(|error| Refusal::Pair {
-        certificate: certificate.to_owned(),
-        key: key.to_owned(),
-        error,
-    })?;
+pub fn identity(
+    sight: &Sight,
+    material: &Material,
+    purpose: Purpose,
+    names: &[String],
+    now: i64,
+) -> Result<Pair, Refusal> {
+    let bundle = bundle(sight, material)?;
     let (refusing, warnings): (Vec<_>, Vec<_>) = verify::findings(&bundle, purpose, names, now, CLOCK_SKEW)
         .into_iter()
-        .partition(|finding| finding.severity == Severity::Refuse);
+        .partition(|finding| finding.severity == Severity::Refuse && finding.what != What::NotYetValid);
     if refusing.is_empty() {
         return Ok(Pair { bundle, warnings });
     }
-    let expired = bundle
-        .chain_facts()
-        .iter()
-        .any(|facts| now > facts.not_after + CLOCK_SKEW);
     Err(Refusal::Unfit {
-        path: certificate.to_owned(),
+        path: material.first().to_owned(),
+        expired: refusing.iter().any(|finding| finding.what == What::Expired),
         findings: refusing,
-        expired,
     })
 }
 
-/// Reads a trust bundle.
-///
-/// # Errors
-/// [`Refusal`] when it cannot be read or holds no certificate.
-pub fn anchors(path: &Path) -> Result<Vec<CertificateDer<'static>>, Refusal> {
-    load::anchors(&read(path)?).map_err(|error| Refusal::Bundle {
-        path: path.to_owned(),
+fn bundle(sight: &Sight, material: &Material) -> Result<Bundle, Refusal> {
+    let (certificate, key) = match material {
+        Material::Pem {
+            certificate,
+            private_key,
+            ..
+        } => (certificate, private_key),
+        Material::Pkcs12 { file, .. } => (file, file),
+    };
+    load::bundle(sight.bytes(certificate)?, sight.bytes(key)?).map_err(|error| Refusal::Pair {
+        certificate: certificate.clone(),
+        key: key.clone(),
         error,
     })
 }
@@ -105,10 +150,17 @@ pub fn anchors(path: &Path) -> Result<Vec<CertificateDer<'static>>, Refusal> {
 /// The anchors of a trust setting.
 ///
 /// # Errors
-/// [`Refusal`] when there are none.
-pub fn trust(trust: &Trust) -> Result<Vec<CertificateDer<'static>>, Refusal> {
+/// [`Refusal`] when they cannot be read or there are none.
+pub fn trusted(sight: &Sight, trust: &Trust, _crl: Option<&Revocation>) -> Result<Trusted, Refusal> {
     match trust {
-        Trust::Bundle(path) => anchors(path),
+        Trust::Bundle(path) => {
+            let anchors = load::anchors(sight.bytes(path)?).map_err(|error| Refusal::Bundle {
+                path: path.clone(),
+                error,
+            })?;
+            let facts = anchors.iter().filter_map(|der| Facts::read(der).ok()).collect();
+            Ok(Trusted { anchors, facts })
+        }
         Trust::System => {
             let found = rustls_native_certs::load_native_certs();
             if found.certs.is_empty() {
@@ -118,70 +170,56 @@ pub fn trust(trust: &Trust) -> Result<Vec<CertificateDer<'static>>, Refusal> {
                     .map_or_else(|| "no certificate found".to_owned(), ToString::to_string);
                 return Err(Refusal::SystemTrust(reason));
             }
-            Ok(found.certs)
+            Ok(Trusted {
+                anchors: found.certs,
+                facts: Vec::new(),
+            })
         }
     }
 }
 
-/// A generation that was read from its files.
-#[derive(Debug)]
-pub struct Loaded {
-    pub generation: Generation,
-    /// What the chain says, leaf first, for metrics and the status page.
-    pub chain: Vec<crate::cert::facts::Facts>,
-    /// What the trust bundle says.
-    pub anchors: Vec<crate::cert::facts::Facts>,
-    pub warnings: Vec<Finding>,
+/// The hash that tells one chain from another; the key follows from its leaf.
+#[must_use]
+pub fn digest(bundle: &Bundle) -> Digest {
+    let mut chain = Context::new(&SHA256);
+    for certificate in bundle.chain() {
+        chain.update(certificate);
+    }
+    finish(chain)
 }
 
-/// Reads everything that one upstream's generation is made of.
-///
-/// # Errors
-/// [`Refusal`]: nothing half-read is ever used.
-pub fn generation(
-    number: u64,
-    identity: Option<(&str, &Identity)>,
-    trusted: &Trust,
-    tls_min: TlsVersion,
-    http2: bool,
-    now: i64,
-) -> Result<Loaded, Refusal> {
-    let anchors = trust(trusted)?;
-    let pair = identity
-        .map(|(_, files)| {
-            pair(
-                &files.certificate,
-                &files.private_key,
-                Purpose::Client,
-                &files.expect_dns,
-                now,
-            )
-        })
-        .transpose()?;
-    let bundle = pair.as_ref().map(|pair| &pair.bundle);
-    let config = tls::client_config(bundle, &anchors, tls_min, http2)?;
-    let chain = bundle.map(|bundle| bundle.chain_facts().to_vec()).unwrap_or_default();
-    let not_after = chain.iter().map(|facts| facts.not_after).min();
-    let name = identity.map(|(name, _)| name.to_owned());
-    let known = anchors
-        .iter()
-        .filter_map(|der| crate::cert::facts::Facts::read(der).ok());
-    Ok(Loaded {
-        generation: Generation::new(number, name, not_after, config),
-        chain,
-        // The system's store holds hundreds that nobody here is responsible for.
-        anchors: if *trusted == Trust::System {
-            Vec::new()
-        } else {
-            known.collect()
-        },
-        warnings: pair.map(|pair| pair.warnings).unwrap_or_default(),
-    })
+/// A hash over a sight and the words that belong to it.
+#[must_use]
+pub fn digest_with(sight: &Sight, words: &str) -> Digest {
+    let mut both = Context::new(&SHA256);
+    both.update(&sight.mark);
+    both.update(words.as_bytes());
+    finish(both)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Refusal> {
-    fs::read(path).map_err(|error| Refusal::Unreadable {
-        path: path.to_owned(),
-        error,
-    })
+fn finish(context: Context) -> Digest {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(context.finish().as_ref());
+    digest
+}
+
+impl Sight {
+    /// Not one of the files is there.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        let gone = |content: &io::Result<_>| matches!(content, Err(error) if error.kind() == io::ErrorKind::NotFound);
+        self.files.iter().all(|(_, content)| gone(content))
+    }
+
+    fn bytes(&self, path: &Path) -> Result<&[u8], Refusal> {
+        let unreadable = |error: io::Error| Refusal::Unreadable {
+            path: path.to_owned(),
+            error,
+        };
+        match self.files.iter().find(|(own, _)| own == path) {
+            Some((_, Ok(bytes))) => Ok(bytes),
+            Some((_, Err(error))) => Err(unreadable(io::Error::new(error.kind(), error.to_string()))),
+            None => Err(unreadable(io::ErrorKind::NotFound.into())),
+        }
+    }
 }

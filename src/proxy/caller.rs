@@ -1,28 +1,70 @@
-//! Who is at the other end of a caller's connection.
+//! Who is at the other end of a caller's connection, and whether it still may come in.
 
+use std::cell::Cell;
 use std::fmt;
+
+use rustls_pki_types::CertificateDer;
 
 use super::plan::{Doors, Plan};
 use crate::cert::facts::Facts;
 use crate::clock;
+use crate::identity::Admission;
 
 /// Who is at the other end of a caller's connection.
 #[derive(Debug)]
 pub enum Caller {
     /// Somebody in the same pod.
     Local,
-    /// A peer that showed this certificate; the line tells the API who it is.
-    Peer { facts: Box<Facts>, header: Vec<u8> },
+    /// A peer that showed a certificate.
+    Peer(Box<Peer>),
+}
+
+/// A peer of the gateway.
+#[derive(Debug)]
+pub struct Peer {
+    pub facts: Facts,
+    /// The line that tells the API who it is.
+    pub header: Vec<u8>,
+    /// As it was shown, leaf first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The generation of the gateway's front under which the connection was made.
+    pub admission: Admission,
+    /// The newest generation by whose trust the chain was judged.
+    pub judged: Cell<u64>,
 }
 
 impl Caller {
-    /// The doors that this caller may take.
-    pub(super) fn doors(&self, plan: &Plan) -> Doors {
-        match self {
-            Self::Local => Doors::ALL,
-            // A resumed session does not come past the verifier: the dates are looked at again here.
-            Self::Peer { facts, .. } if clock::unix_seconds() > facts.not_after => Doors::NONE,
-            Self::Peer { facts, .. } => plan.admitted(facts),
+    /// The doors that this caller may take; an error says why it may take none.
+    pub(super) fn doors(&self, plan: &Plan) -> Result<Doors, String> {
+        let Self::Peer(peer) = self else {
+            return Ok(Doors::ALL);
+        };
+        let now = clock::unix_seconds();
+        // A resumed session does not come past the verifier: the dates are looked at again here.
+        if now > peer.facts.not_after {
+            return Err(format!("{self} has expired"));
+        }
+        // A connection outlives the trust that it was made under: a CA may have been removed, the certificate revoked.
+        if let Some(front) = &plan.front
+            && front.number != peer.judged.get()
+        {
+            front
+                .would_admit(&peer.chain, now)
+                .map_err(|error| format!("{self} is not accepted any more: {error}"))?;
+            peer.judged.set(front.number);
+        }
+        let doors = plan.admitted(&peer.facts);
+        if doors.is_none() {
+            return Err(format!("no rule admits {self}"));
+        }
+        Ok(doors)
+    }
+
+    /// The connection was made under an older generation of the gateway's front: it ends after its reply.
+    pub(super) fn is_outdated(&self, plan: &Plan) -> bool {
+        match (self, &plan.front) {
+            (Self::Peer(peer), Some(front)) => front.number != peer.admission.number(),
+            _ => false,
         }
     }
 
@@ -30,7 +72,7 @@ impl Caller {
     pub(super) fn header(&self) -> &[u8] {
         match self {
             Self::Local => b"",
-            Self::Peer { header, .. } => header,
+            Self::Peer(peer) => &peer.header,
         }
     }
 }
@@ -39,11 +81,11 @@ impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local => f.write_str("a local caller"),
-            Self::Peer { facts, .. } => write!(
+            Self::Peer(peer) => write!(
                 f,
                 "the certificate of {} (SHA-256 {})",
-                facts.names(),
-                facts.fingerprint()
+                peer.facts.names(),
+                peer.facts.fingerprint()
             ),
         }
     }

@@ -92,10 +92,14 @@ pub(super) fn order(
     let raw = &client.buffer.filled()[..incoming.head];
     let method = std::str::from_utf8(incoming.line.method.of(raw)).unwrap_or_default();
     let (path, query) = headers::path_and_query(&incoming.line, raw);
-    let doors = caller.doors(plan);
-    if doors.is_none() && plan.unmatched == Unmatched::Forbidden {
-        return Ok(Order::Forbid(Forbidden::Peer, format!("no rule admits {caller}")));
-    }
+    let doors = match caller.doors(plan) {
+        Ok(doors) => doors,
+        Err(reason) => {
+            // Whoever is not let in does not stay either.
+            story.last = true;
+            return Ok(Order::Forbid(Forbidden::Peer, reason));
+        }
+    };
     // `*` and an authority are well-formed targets that no route can match.
     let path = if path.first() == Some(&b'/') {
         let doubtful = |error: path::PathError| Fault::new(Code::RequestMalformed, error.to_string());
@@ -172,7 +176,7 @@ pub(super) fn order(
         body_limit: lane.body_limit,
         to_head: method == "HEAD",
         version: incoming.line.version,
-        keep_alive: incoming.framing.keep_alive && worker.draining().is_none(),
+        keep_alive: incoming.framing.keep_alive && !story.last,
         expects_continue: incoming.framing.expects_continue,
         idempotent,
         replayable: whole.is_some(),

@@ -36,7 +36,7 @@ use crate::fault::Code;
 use crate::transport::stream::Stream;
 use crate::wire::reply;
 
-pub use caller::Caller;
+pub use caller::{Caller, Peer};
 use client::{Awaited, Client};
 use intake::{Forwarded, Incoming, Order, name_request, order, read};
 use own::{finish, refuse_unread};
@@ -57,9 +57,9 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, caller: Caller) {
     loop {
         let since = Instant::now();
         // Looked at on every wake-up: a drain that begins while we wait shortens the wait.
-        let until = || match worker.draining() {
+        let until = || match leaving(&worker, &caller) {
             None => since + patience,
-            Some(drain) => (since.max(drain) + worker.world().plan.drain_quiet).min(since + patience),
+            Some(told) => (since.max(told) + worker.world().plan.drain_quiet).min(since + patience),
         };
         if !client.wait(&worker.spares, until).await {
             break;
@@ -81,6 +81,12 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, caller: Caller) {
         }
     }
     drop(entered);
+}
+
+/// Since when the connection is to end: the worker drains, or the gateway's front has changed under it.
+fn leaving(worker: &Worker, caller: &Caller) -> Option<Instant> {
+    let renewed = worker.renewed().filter(|_| caller.is_outdated(&worker.world().plan));
+    worker.draining().or(renewed)
 }
 
 /// What becomes of the caller's connection.
@@ -130,6 +136,7 @@ async fn answer(
     incoming: &Incoming,
 ) -> After {
     let plan = &world.plan;
+    story.last = leaving(worker, caller).is_some();
     name_request(worker, client, workspace, incoming.head);
     let ordered = order(worker, plan, client, caller, workspace, story, incoming);
     match ordered {
@@ -149,7 +156,7 @@ async fn answer(
             if !up {
                 story.refused = Some("an upstream has no usable identity, or its circuit is open".to_owned());
             }
-            finish(worker, client, incoming, story, |out, manner| {
+            finish(client, incoming, story, |out, manner| {
                 reply::write_health(out, up, manner)
             })
             .await
@@ -158,7 +165,7 @@ async fn answer(
             worker.scribe.borrow().forbidden(what);
             story.status = 403;
             story.refused = Some(reason);
-            finish(worker, client, incoming, story, reply::write_forbidden).await
+            finish(client, incoming, story, reply::write_forbidden).await
         }
         Err(fault) if fault.code == Code::RequestMalformed => {
             client.buffer.consume(incoming.head);
@@ -166,7 +173,7 @@ async fn answer(
         }
         Err(fault) => {
             story.status = reply::status(&fault);
-            let after = finish(worker, client, incoming, story, |out, manner| {
+            let after = finish(client, incoming, story, |out, manner| {
                 reply::write_fault(out, &fault, &workspace.request_id, manner);
             })
             .await;

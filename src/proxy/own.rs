@@ -5,7 +5,7 @@ use super::REPLY_PATIENCE;
 use super::client::Client;
 use super::intake::Incoming;
 use super::story::Story;
-use super::worker::{Worker, Workspace};
+use super::worker::Workspace;
 use crate::fault::Fault;
 use crate::wire::body::{Decoder, Step};
 use crate::wire::framing::Length;
@@ -15,7 +15,6 @@ use crate::wire::reply::{self, Manner};
 /// Writes a reply of our own to a request whose head was understood. The connection goes on if nothing of the content
 /// is left to read.
 pub(super) async fn finish(
-    worker: &Worker,
     client: &mut Client,
     incoming: &Incoming,
     story: &Story,
@@ -23,7 +22,7 @@ pub(super) async fn finish(
 ) -> After {
     client.buffer.consume(incoming.head);
     let unread = skip_content(client, incoming.framing.length);
-    let keep_alive = !unread && incoming.framing.keep_alive && worker.draining().is_none();
+    let keep_alive = !unread && incoming.framing.keep_alive && !story.last;
     let to_head = story.method.as_str() == "HEAD";
     write(
         &mut client.out,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::cert::facts::Facts;
 use crate::cert::peer::Pattern;
 use crate::config::settings::{Authorization, Limits};
+use crate::identity::Front;
 use crate::route::{Captures, Match, Table, Template};
 use crate::telemetry::metrics::RouteMeter;
 use crate::upstream::Target;
@@ -29,6 +30,8 @@ pub struct Plan {
     pub bounds: Bounds,
     /// After the last connection or request of a drain.
     pub drain_quiet: Duration,
+    /// The gateway's certificate and whom it believes; `None` in the sidecar, or while there is none.
+    pub front: Option<Arc<Front>>,
 }
 
 /// A way in: who may take it, and where it leads.

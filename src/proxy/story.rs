@@ -18,6 +18,8 @@ pub(super) struct Story {
     pub(super) fault: Option<Fault>,
     /// The gateway's reason to refuse, for the operator only.
     pub(super) refused: Option<String>,
+    /// The caller's connection ends after this reply.
+    pub(super) last: bool,
     pub(super) status: u16,
     pub(super) upstream: Option<Arc<Target>>,
     pub(super) generation: u64,
@@ -42,6 +44,7 @@ impl Story {
             lane: None,
             fault: None,
             refused: None,
+            last: false,
             status: 0,
             upstream: None,
             generation: 0,
@@ -70,6 +73,9 @@ impl Method {
 
 /// One access line and one sample.
 pub(super) fn record(worker: &Worker, story: &Story, workspace: &Workspace) {
+    if let (Some(target), Some(_)) = (&story.upstream, &story.fault) {
+        target.meter.failed();
+    }
     let detail = story
         .fault
         .as_ref()

@@ -35,6 +35,8 @@ pub struct Worker {
     /// Distinguishes persons without naming them; differs between processes.
     pub seed: u64,
     draining: Cell<Option<Instant>>,
+    /// When the gateway's front was last replaced.
+    renewed: Cell<Option<Instant>>,
     warned: Cell<Option<Instant>>,
     /// Open connections by key; a key comes free with its connection.
     connections: RefCell<Vec<Option<Waker>>>,
@@ -85,6 +87,7 @@ impl Worker {
             random: Cell::new(seed | 1),
             seed,
             draining: Cell::new(None),
+            renewed: Cell::new(None),
             warned: Cell::new(None),
             connections: RefCell::default(),
             free_keys: RefCell::default(),
@@ -137,7 +140,13 @@ impl Worker {
         {
             gone.pool.borrow_mut().promote(0);
         }
+        let front = |plan: &Plan| plan.front.as_ref().map(|front| front.number);
+        let renewed = front(&old.plan) != front(&plan);
         *self.world.borrow_mut() = Rc::new(World { plan, lenders });
+        if renewed {
+            self.renewed.set(Some(Instant::now()));
+            self.wake_all();
+        }
     }
 
     /// Looks after idle connections and the log, until the worker's runtime ends.
@@ -216,6 +225,16 @@ impl Worker {
     /// From now on replies announce the end of their connection, and idle connections end after a quiet time.
     pub fn drain(&self) {
         self.draining.set(Some(Instant::now()));
+        self.wake_all();
+    }
+
+    /// When the gateway's front was last replaced: connections of the one before are to end.
+    #[must_use]
+    pub fn renewed(&self) -> Option<Instant> {
+        self.renewed.get()
+    }
+
+    fn wake_all(&self) {
         for waker in self.connections.borrow().iter().flatten() {
             waker.wake_by_ref();
         }

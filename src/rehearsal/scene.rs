@@ -53,6 +53,9 @@ const ROUTES: [(&str, &str); 8] = [
     ),
 ];
 
+/// What proves a new certificate.
+const TRIAL: &str = "GET /health";
+
 /// Why the stage could not be set.
 #[derive(Debug, thiserror::Error)]
 pub enum SceneError {
@@ -156,7 +159,8 @@ impl Scene {
 
 fn gateway_config(directory: &Path, delius: SocketAddr) -> String {
     let file = |name: &str| quoted(&directory.join(name));
-    let routes: Vec<_> = ROUTES.iter().map(|(_, route)| format!("    \"{route}\",\n")).collect();
+    let mut routes: Vec<_> = ROUTES.iter().map(|(_, route)| format!("    \"{route}\",\n")).collect();
+    routes.push(format!("    \"{TRIAL}\",\n"));
     format!(
         "[gateway]\n\
          address = \"127.0.0.1:0\"\n\
@@ -198,7 +202,8 @@ fn sidecar_config(directory: &Path, gateway: SocketAddr) -> String {
          [upstream.ndh]\n\
          url = \"https://{gateway}\"\n\
          trust = {}\n\
-         identity = \"{APP}\"\n",
+         identity = \"{APP}\"\n\
+         trial = \"{TRIAL}\"\n",
         file("identity/tls.crt"),
         file("identity/tls.key"),
         file("ca.crt"),
@@ -239,7 +244,7 @@ mod tests {
         assert_eq!(loaded.warnings.lines(), "");
         let gateway = source(gateway_config(Path::new("/demo"), address));
         let loaded = config::load_gateway(&gateway, &[]).unwrap_or_else(|problems| panic!("{}", problems.lines()));
-        assert_eq!(loaded.settings.allow[0].routes.len(), ROUTES.len());
+        assert_eq!(loaded.settings.allow[0].routes.len(), ROUTES.len() + 1);
         assert_eq!(loaded.warnings.lines(), "");
     }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, Error, InvalidMessage, ProtocolVersion, RootCertStore,
@@ -98,18 +99,25 @@ pub fn client_config(
     Ok(config)
 }
 
-/// The configuration of the gateway's front: a client certificate is required.
+/// What judges the certificates of callers: one is required.
 ///
 /// # Errors
-/// [`TlsError`] when the bundle or the client CA cannot be used.
+/// [`TlsError`] when the client CA cannot be used.
+pub fn client_verifier(client_ca: &[CertificateDer<'static>]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots(client_ca)?), provider())
+        .build()
+        .map_err(|e| TlsError::ClientCa(e.to_string()))
+}
+
+/// The configuration of the gateway's front.
+///
+/// # Errors
+/// [`TlsError`] when the bundle cannot be used.
 pub fn server_config(
     bundle: &Bundle,
-    client_ca: &[CertificateDer<'static>],
+    verifier: Arc<dyn ClientCertVerifier>,
     min: TlsVersion,
 ) -> Result<ServerConfig, TlsError> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(client_ca)?), provider())
-        .build()
-        .map_err(|e| TlsError::ClientCa(e.to_string()))?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions(min))
         .map_err(|e| TlsError::Identity(e.to_string()))?
@@ -144,6 +152,8 @@ pub enum Failure {
     Name,
     /// The server's certificate is expired or not yet valid.
     Dates,
+    /// The server's certificate has been revoked.
+    ServerRevoked,
     /// The server's certificate is unacceptable for another reason.
     ServerCertificate,
     /// No common version or cipher suite.
@@ -166,6 +176,7 @@ impl Failure {
             Self::UnknownIssuer => "unknown_issuer",
             Self::Name => "name_mismatch",
             Self::Dates => "server_certificate_dates",
+            Self::ServerRevoked => "server_revoked",
             Self::ServerCertificate => "server_certificate",
             Self::Protocol => "protocol",
             Self::NotTls => "not_tls",
@@ -222,6 +233,7 @@ fn of_certificate(reason: &CertificateError) -> Failure {
         E::Expired | E::ExpiredContext { .. } | E::NotValidYet | E::NotValidYetContext { .. } => Failure::Dates,
         E::NotValidForName | E::NotValidForNameContext { .. } => Failure::Name,
         E::UnknownIssuer => Failure::UnknownIssuer,
+        E::Revoked => Failure::ServerRevoked,
         _ => Failure::ServerCertificate,
     }
 }
@@ -240,6 +252,7 @@ fn advice(failure: Failure) -> &'static str {
         }
         Failure::Name => "the server's certificate is for another name: check `url` and `server_name`",
         Failure::Dates => "the server's certificate is not valid now: tell its operators, and compare the clocks",
+        Failure::ServerRevoked => "the CRL says that the server's certificate was revoked: tell its operators",
         Failure::ServerCertificate => "the server's certificate is not acceptable",
         Failure::Protocol => "no TLS version or cipher suite in common, or it wants a certificate that it did not get",
         Failure::NotTls => "what answers there does not speak TLS: check the port",

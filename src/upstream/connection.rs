@@ -66,6 +66,11 @@ impl Connection {
             }
         }
         let (stream, secured) = dialled?;
+        if let Stream::TlsClient(tls) = &stream
+            && let Some(chain) = tls.get_ref().1.peer_certificates()
+        {
+            generation.saw(chain);
+        }
         if secured.is_some_and(|secured| secured.http2) {
             return Ok(Dialled::Shared(Multiplexed::start(stream, target, generation).await?));
         }
@@ -142,8 +147,12 @@ impl Connection {
     }
 }
 
-/// A refusal of our certificate is something else where we showed none.
+/// A refusal of our certificate is something else where we showed none; else whoever looks after the identity hears of
+/// it.
 pub(super) fn named(fault: Fault, generation: &Generation) -> Fault {
+    if generation.identity.is_some() && matches!(fault.code, Code::IdentityRejected | Code::IdentityExpired) {
+        generation.refused();
+    }
     if fault.code == Code::IdentityRejected && generation.identity.is_none() {
         let sentence = format!("{} (no identity is configured for this upstream)", fault.detail);
         return Fault::new(Code::IdentityMissing, sentence);

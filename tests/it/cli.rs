@@ -18,6 +18,13 @@ const COMMANDS: &[&str] = &[
     "ca init",
     "ca rollover",
     "ca issue",
+    "identity",
+    "identity status",
+    "identity stage",
+    "identity promote",
+    "identity rollback",
+    "wait",
+    "shutdown",
     "ca sign",
     "ca revoke",
     "ca crl",
@@ -73,7 +80,7 @@ fn help_of_every_command_ends_well_and_has_an_example() {
 
 #[test]
 fn help_names_every_command_there_is() {
-    for parent in ["", "stand-in", "ca"] {
+    for parent in ["", "stand-in", "ca", "identity"] {
         let help = text(&delius_sidecar(&format!("{parent} --help")).stdout);
         let (_, listed) = help.split_once("Commands:\n").expect("a list of commands");
         let listed: Vec<&str> = listed

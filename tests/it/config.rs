@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use delius_sidecar::cert::issue::{Authority, Purposes, Spec, Validity};
 use delius_sidecar::cli::check::{self, CheckArgs, ConfigArgs, Output, Verdict};
-use delius_sidecar::config::settings::{Address, Authorization, Scheme, Settings, Trust};
+use delius_sidecar::config::settings::{
+    Address, Authorization, Material, Promotion, Revocation, Scheme, Settings, Stale, Trust,
+};
 use delius_sidecar::config::{self, Loaded, Problems, Source, Style};
 
 const GOOD: &str = r#"
@@ -20,6 +22,7 @@ private_key = "/etc/tls.key"
 url = "https://ndh.example:8443"
 trust = "/etc/ca.crt"
 identity = "am"
+trial = "GET /health"
 
 [[route]]
 name = "offender"
@@ -123,9 +126,9 @@ fn every_problem_is_shown_at_once_with_its_place_and_what_would_be_right() {
          seconds are meant\n\
          c.toml:13:12: error: `upstream.ndh.identity` names \"an\", but there is no such [identity.NAME]; did you mean \
          \"am\"?\n\
-         c.toml:18:10: error: `route.offender.person` names \"crn\", which is no parameter of `match`; `match` has: \
+         c.toml:19:10: error: `route.offender.person` names \"crn\", which is no parameter of `match`; `match` has: \
          nomsNumber\n\
-         c.toml:19:8: error: `route.offender.mode`: the mode \"shadow\" is not supported by this version; write \
+         c.toml:20:8: error: `route.offender.mode`: the mode \"shadow\" is not supported by this version; write \
          \"ndh\"\n"
     );
 }
@@ -230,7 +233,7 @@ fn routes_that_match_the_same_request_are_refused_with_both_places() {
     let text = format!("{GOOD}{second}");
     expect(
         &lines(&text),
-        "c.toml:22:9: error: the routes `offender` and `again` match the same requests",
+        "c.toml:23:9: error: the routes `offender` and `again` match the same requests",
     );
     let shown = run(&text).expect_err("refused").annotated(Style::Plain);
     expect(&shown, "`offender`");
@@ -308,27 +311,135 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
 }
 
 #[test]
-fn trial_staging_and_control_are_read_and_said_to_have_no_effect_yet() {
-    let text = with("identity = \"am\"", "identity = \"am\"\ntrial = \"GET /health\"").replace(
-        "[identity.am]",
-        "[identity.am]\nstaged = \"/etc/next\"\npromotion = \"manual\"",
-    );
+fn a_managed_identity_says_where_the_next_certificate_arrives_and_how_it_is_proven() {
+    let managed = "staged = \"/etc/next\"\npromotion = \"manual\"\nuntried_before = \"30m\"";
+    let text = with("[identity.am]", &format!("[identity.am]\n{managed}"));
     let loaded = run(&format!("{text}[control]\nsocket = \"/run/c.sock\"\n")).expect("usable");
-    let warnings = loaded.warnings.lines();
-    for key in ["staged", "promotion", "trial", "control.socket"] {
-        assert!(
-            warnings.contains(&format!("{key}` has no effect in this version")),
-            "{key}: {warnings}"
-        );
-    }
+    assert_eq!(loaded.warnings.lines(), "");
     let settings = loaded.settings;
     let trial = settings.upstreams["ndh"].trial.as_ref().expect("a trial");
     assert_eq!((trial.method.as_str(), trial.path.as_str()), ("GET", "/health"));
+    let identity = &settings.identities["am"];
+    assert_eq!(identity.staged.as_deref(), Some(Path::new("/etc/next")));
     assert_eq!(
-        settings.identities["am"].staged.as_deref(),
-        Some(Path::new("/etc/next"))
+        (identity.promotion, identity.untried_before.as_secs()),
+        (Promotion::Manual, 1800)
     );
     assert_eq!(settings.control.expect("a control").socket, Path::new("/run/c.sock"));
+    let plain = run(GOOD).expect("usable").settings.identities["am"].clone();
+    assert_eq!(
+        (plain.promotion, plain.untried_before.as_secs(), plain.staged),
+        (Promotion::Automatic, 3600, None)
+    );
+    expect(
+        &lines(&with("trial = \"GET /health\"\n", "")),
+        "c.toml:12:12: warning: `upstream.ndh.identity` is tried by a handshake only, since there is no `trial`",
+    );
+    for (written, wrong) in [
+        ("1ms", "is 1ms, which is not from 1s"),
+        ("730h", "is 730h, which is not from 1s"),
+    ] {
+        let text = with(
+            "[identity.am]",
+            &format!("[identity.am]\nuntried_before = \"{written}\""),
+        );
+        expect(&lines(&text), wrong);
+    }
+}
+
+#[test]
+fn certificate_and_key_are_two_files_or_one_or_a_store_with_a_password() {
+    let of = |keys: &str| {
+        let both = "certificate = \"/etc/tls.crt\"\nprivate_key = \"/etc/tls.key\"\n";
+        with(both, keys)
+    };
+    let material = |keys: &str| {
+        let loaded = run(&of(keys)).expect("usable");
+        assert_eq!(loaded.warnings.lines(), "");
+        loaded.settings.identities["am"].material.clone()
+    };
+    assert_eq!(
+        material("certificate = \"/etc/both.pem\"\npassword_file = \"/etc/password\"\n"),
+        Material::Pem {
+            certificate: "/etc/both.pem".into(),
+            private_key: "/etc/both.pem".into(),
+            password_file: Some("/etc/password".into()),
+        }
+    );
+    assert_eq!(
+        material("pkcs12 = \"/etc/am.p12\"\npassword_file = \"/etc/password\"\n"),
+        Material::Pkcs12 {
+            file: "/etc/am.p12".into(),
+            password_file: "/etc/password".into(),
+        }
+    );
+    expect(
+        &lines(&of("")),
+        "c.toml:5:1: error: `identity.am.certificate` is missing",
+    );
+    expect(
+        &lines(&of("pkcs12 = \"/etc/am.p12\"\n")),
+        "`identity.am.password_file` is missing: a PKCS#12 file has a password",
+    );
+    expect(
+        &lines(&of(
+            "certificate = \"/etc/tls.crt\"\npkcs12 = \"/etc/am.p12\"\npassword_file = \"/etc/p\"\n",
+        )),
+        "c.toml:6:15: error: `identity.am.certificate` stands beside `pkcs12`",
+    );
+    expect(
+        &lines(&of(
+            "pkcs12 = \"/etc/am.p12\"\npassword_file = \"/etc/p\"\nstaged = \"/etc\"\n",
+        )),
+        "is the directory of `pkcs12` itself",
+    );
+    let pasted = of("certificate = \"/etc/tls.crt\"\nprivate_key = \"-----BEGIN PRIVATE KEY-----\"\n");
+    let shown = run(&pasted).expect_err("refused").annotated(Style::Plain);
+    assert!(!shown.contains("BEGIN"), "{shown}");
+}
+
+#[test]
+fn a_list_of_revoked_certificates_needs_a_word_on_its_age() {
+    let with_crl = |keys: &str| with("trial =", &format!("{keys}trial ="));
+    let crl = run(&with_crl("crl = \"/etc/ca.crl\"\ncrl_stale = \"accept\"\n")).expect("usable");
+    assert_eq!(
+        crl.settings.upstreams["ndh"].crl,
+        Some(Revocation {
+            file: "/etc/ca.crl".into(),
+            stale: Stale::Accept,
+        })
+    );
+    expect(
+        &lines(&with_crl("crl = \"/etc/ca.crl\"\n")),
+        "`upstream.ndh.crl_stale` is missing: what happens when the list is out of date; write crl_stale = \"refuse\"",
+    );
+    expect(
+        &lines(&with_crl("crl_stale = \"refuse\"\n")),
+        "c.toml:13:13: error: `upstream.ndh.crl_stale` has no `crl` to be about",
+    );
+    expect(
+        &lines(&with_crl("crl = \"/etc/ca.crl\"\ncrl_stale = \"maybe\"\n")),
+        "write \"refuse\" or \"accept\"",
+    );
+    expect(
+        &lines(&with("[identity.am]", "[identity.am]\ncrl = \"/etc/ca.crl\"")),
+        "error: `identity.am.crl` is not about this identity but about the other side's certificate",
+    );
+}
+
+#[test]
+fn a_control_socket_has_a_path_that_a_socket_can_have() {
+    let control = |path: &str| lines(&format!("{GOOD}[control]\nsocket = \"{path}\"\n"));
+    assert_eq!(control(&format!("/{}", "x".repeat(99))), "");
+    expect(
+        &control(&format!("/{}", "x".repeat(100))),
+        "error: `control.socket` has 101 bytes; a unix socket can be found under at most 100",
+    );
+    let same = with("127.0.0.1:8080", "unix:/run/a.sock");
+    expect(
+        &lines(&format!("{same}[control]\nsocket = \"/run/a.sock\"\n")),
+        "`control.socket` takes the path of `listen.address`",
+    );
 }
 
 #[test]
@@ -406,6 +517,31 @@ fn a_gateway_file_says_who_is_let_in_to_what() {
     assert_eq!(settings.upstream.host, "delius.example");
     let peers: Vec<String> = settings.allow[0].peers.iter().map(ToString::to_string).collect();
     assert_eq!(peers, ["dns:allocation-manager", "ou:HMPPS", "ou:Offender Management"]);
+}
+
+#[test]
+fn a_gateway_manages_its_own_certificate_with_the_keys_of_an_identity() {
+    let text = gateway_with(
+        "certificate = \"/etc/tls.crt\"\nprivate_key = \"/etc/tls.key\"\n",
+        "pkcs12 = \"/etc/g.p12\"\npassword_file = \"/etc/p\"\nstaged = \"/etc/next\"\npromotion = \"manual\"\n\
+         crl = \"/etc/ca.crl\"\ncrl_stale = \"refuse\"\n",
+    );
+    let text = format!("{text}[control]\nsocket = \"/run/g.sock\"\n");
+    let loaded = config::load_gateway(&[source("g.toml", &text)], &[]).unwrap_or_else(|found| panic!("{found}"));
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    let settings = loaded.settings;
+    assert_eq!(
+        settings.material.files(),
+        [Path::new("/etc/g.p12"), Path::new("/etc/p")]
+    );
+    assert_eq!(settings.promotion, Promotion::Manual);
+    assert_eq!(settings.staged.as_deref(), Some(Path::new("/etc/next")));
+    assert_eq!(settings.crl.map(|crl| crl.stale), Some(Stale::Refuse));
+    assert_eq!(settings.control.expect("a control").socket, Path::new("/run/g.sock"));
+    expect(
+        &gateway_lines(&gateway_with("tls.key\"\n", "tls.key\"\ncrl = \"/etc/ca.crl\"\n")),
+        "`gateway.crl_stale` is missing",
+    );
 }
 
 #[test]

@@ -40,8 +40,11 @@ fn every_environment_reads_its_own_files_from_what_is_mounted() {
         let settings = config::load_run(&layers, &[]).expect("usable").settings;
         assert_eq!(settings.identities.len(), 1);
         for identity in settings.identities.values() {
-            assert_mounted(&base, &identity.certificate);
-            assert_mounted(&base, &identity.private_key);
+            let files = identity.material.files();
+            assert_eq!(files.len(), 2);
+            for path in files {
+                assert_mounted(&base, path);
+            }
         }
         for upstream in settings.upstreams.values() {
             let Trust::Bundle(bundle) = &upstream.trust else {
@@ -86,7 +89,12 @@ fn the_gateway_asks_the_stand_in_beside_it_and_reads_what_is_mounted() {
     let listen = format!("--listen, \"{}:{}\"", settings.upstream.host, settings.upstream.port);
     assert!(manifest.contains(&listen), "{listen}");
     assert!(manifest.contains(&format!("containerPort: {}\n", settings.address.port())));
-    for path in [&settings.certificate, &settings.private_key, &settings.client_ca] {
+    for path in settings
+        .material
+        .files()
+        .into_iter()
+        .chain([settings.client_ca.as_path()])
+    {
         assert_mounted(&manifest, path);
         let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
         assert!(manifest.contains(&format!("path: {name} ")), "{name}");

@@ -4,6 +4,7 @@ mod support;
 
 mod cli;
 mod config;
+mod control;
 mod demo;
 mod deploy;
 mod docs;

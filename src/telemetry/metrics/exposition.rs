@@ -25,6 +25,7 @@ macro_rules! named {
         concat!("delius_sidecar_", $name)
     };
 }
+pub(super) use named;
 
 pub(super) fn write(metrics: &Arc<Metrics>) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
@@ -186,40 +187,6 @@ impl Metrics {
         }
         Ok(())
     }
-
-    fn validity(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let certificates = lock(&self.certificates).clone();
-        let samples = || {
-            certificates.iter().flat_map(|((role, name), samples)| {
-                samples
-                    .iter()
-                    .map(move |sample| (labels_of(role, name, &sample.position), sample))
-            })
-        };
-        let help = "End of validity of a certificate in use";
-        let name = named!("certificate_not_after_timestamp_seconds");
-        let mut family = Family::new(out, name, help, MetricType::Gauge)?;
-        for (labels, sample) in samples() {
-            family.signed(&labels, sample.not_after)?;
-        }
-        let help = "Begin of validity of a certificate in use";
-        let name = named!("certificate_not_before_timestamp_seconds");
-        let mut family = Family::new(out, name, help, MetricType::Gauge)?;
-        for (labels, sample) in samples() {
-            family.signed(&labels, sample.not_before)?;
-        }
-        let help = "The generation of the identity that an upstream is shown";
-        let name = named!("certificate_generation");
-        let mut family = Family::new(out, name, help, MetricType::Gauge)?;
-        for (upstream, (identity, number)) in lock(&self.generations).iter() {
-            family.gauge(&[("identity", identity), ("upstream", upstream)], *number)?;
-        }
-        Ok(())
-    }
-}
-
-fn labels_of<'a>(role: &'a str, name: &'a str, position: &'a str) -> [(&'static str, &'a str); 3] {
-    [("role", role), ("name", name), ("position", position)]
 }
 
 fn about(out: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -261,12 +228,12 @@ fn own_process(out: &mut DescriptorEncoder<'_>) -> fmt::Result {
 }
 
 /// All samples of one metric.
-struct Family<'a> {
+pub(super) struct Family<'a> {
     encoder: MetricEncoder<'a>,
 }
 
 impl<'a> Family<'a> {
-    fn new(
+    pub(super) fn new(
         out: &'a mut DescriptorEncoder<'_>,
         name: &'a str,
         help: &str,
@@ -276,7 +243,7 @@ impl<'a> Family<'a> {
         Ok(Self { encoder })
     }
 
-    fn counter(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
+    pub(super) fn counter(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
         if labels.is_empty() {
             return self.encoder.encode_counter::<NoLabelSet, u64, f64>(&value, None);
         }
@@ -284,22 +251,26 @@ impl<'a> Family<'a> {
         sample.encode_counter::<NoLabelSet, u64, f64>(&value, None)
     }
 
-    fn gauge(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
+    pub(super) fn gauge(&mut self, labels: &[(&str, &str)], value: u64) -> fmt::Result {
         if labels.is_empty() {
             return self.encoder.encode_gauge(&value);
         }
         self.encoder.encode_family(&labels)?.encode_gauge(&value)
     }
 
-    fn signed(&mut self, labels: &[(&str, &str)], value: i64) -> fmt::Result {
+    pub(super) fn signed(&mut self, labels: &[(&str, &str)], value: i64) -> fmt::Result {
         self.encoder.encode_family(&labels)?.encode_gauge(&value)
     }
 
-    fn float(&mut self, value: f64) -> fmt::Result {
+    pub(super) fn labelled_float(&mut self, labels: &[(&str, &str)], value: f64) -> fmt::Result {
+        self.encoder.encode_family(&labels)?.encode_gauge(&value)
+    }
+
+    pub(super) fn float(&mut self, value: f64) -> fmt::Result {
         self.encoder.encode_gauge(&value)
     }
 
-    fn histogram(&mut self, labels: &[(&str, &str)], tally: &Tally) -> fmt::Result {
+    pub(super) fn histogram(&mut self, labels: &[(&str, &str)], tally: &Tally) -> fmt::Result {
         let bounds = BUCKETS.into_iter().chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(tally.buckets).collect();
         let count = tally.buckets.iter().sum();

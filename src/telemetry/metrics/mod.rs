@@ -6,6 +6,7 @@
 //! lists: never a path, a person or text from the other side.
 
 mod exposition;
+mod identity;
 mod process;
 mod route;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use crate::fault::Code;
 
+pub use identity::Sample;
 pub use route::RouteMeter;
 pub use upstream::{ConnectionCount, UpstreamMeter};
 
@@ -42,8 +44,7 @@ pub struct Metrics {
     /// By `Forbidden`: the peer, the request.
     forbidden: [AtomicU64; 2],
     front_handshakes_refused: Mutex<BTreeMap<String, u64>>,
-    certificates: Mutex<BTreeMap<(String, String), Vec<Sample>>>,
-    generations: Mutex<BTreeMap<String, (String, u64)>>,
+    identities: identity::Identities,
 }
 
 /// Connections of callers.
@@ -52,15 +53,6 @@ struct Clients {
     accepted: AtomicU64,
     left: AtomicU64,
     refused: AtomicU64,
-}
-
-/// The validity of one certificate, as metrics show it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sample {
-    /// Which of several: `leaf`, `ca-1`. It must be different for each sample of one name.
-    pub position: String,
-    pub not_before: i64,
-    pub not_after: i64,
 }
 
 /// Why the gateway answered 403.
@@ -88,8 +80,7 @@ impl Metrics {
             reloads_refused: AtomicU64::new(0),
             forbidden: Default::default(),
             front_handshakes_refused: Mutex::default(),
-            certificates: Mutex::default(),
-            generations: Mutex::default(),
+            identities: identity::Identities::default(),
         }
     }
 
@@ -161,28 +152,6 @@ impl Metrics {
     pub fn config_reloaded(&self, ok: bool) {
         let count = if ok { &self.reloads_ok } else { &self.reloads_refused };
         count.fetch_add(1, Relaxed);
-    }
-
-    /// The certificates that stand behind a role and name from now on; those of before are no longer shown.
-    pub fn certificates(&self, role: &str, name: &str, samples: Vec<Sample>) {
-        let key = (role.to_owned(), name.to_owned());
-        if samples.is_empty() {
-            lock(&self.certificates).remove(&key);
-        } else {
-            lock(&self.certificates).insert(key, samples);
-        }
-    }
-
-    /// The generation that an upstream uses from now on; `None`: it has none.
-    pub fn generation(&self, upstream: &str, generation: Option<(&str, u64)>) {
-        match generation {
-            Some((identity, number)) => {
-                lock(&self.generations).insert(upstream.to_owned(), (identity.to_owned(), number));
-            }
-            None => {
-                lock(&self.generations).remove(upstream);
-            }
-        }
     }
 
     /// Every route that was ever configured, by name.

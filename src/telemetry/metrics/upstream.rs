@@ -4,7 +4,7 @@
 //! of the thread that dialled it, which is the thread that uses it. Everything else happens seldom and takes a lock.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::ThreadId;
 
@@ -18,6 +18,7 @@ pub(super) const CIRCUIT: [&str; 3] = ["closed", "half_open", "open"];
 pub struct UpstreamMeter {
     shards: usize,
     rare: Mutex<Rare>,
+    failures: AtomicU64,
 }
 
 /// What is counted seldom.
@@ -56,6 +57,7 @@ impl UpstreamMeter {
         Self {
             shards: shards.max(1),
             rare: Mutex::default(),
+            failures: AtomicU64::new(0),
         }
     }
 
@@ -63,6 +65,17 @@ impl UpstreamMeter {
     pub fn dialled(&self, result: Result<(), Code>) {
         let result = result.err().map_or("ok", Code::as_str);
         self.rarely(|rare| *rare.dials.entry(result).or_default() += 1);
+    }
+
+    /// A request to it came to a fault of the sidecar's own.
+    pub fn failed(&self) {
+        self.failures.fetch_add(1, Relaxed);
+    }
+
+    /// Requests to it that came to a fault of the sidecar's own.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Relaxed)
     }
 
     /// A TLS handshake was completed.

@@ -5,6 +5,8 @@
 //!
 //! Exit codes: 0 usable (warnings may be shown), 2 not.
 
+mod files;
+
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,17 +16,11 @@ use anstream::{AutoStream, ColorChoice};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use crate::cert::load::{self, LoadError};
-use crate::cert::verify::{self, Purpose};
 use crate::clock;
-use crate::config::settings::{GatewaySettings, Settings, Trust, Upstream};
 use crate::config::{self, Loaded, Place, Problem, Problems, Severity, Source, Style};
 
 /// Where the configuration is if nobody says.
-const DEFAULT: &str = "/etc/delius-sidecar/config.toml";
-
-/// Clocks of two machines differ by this much, in seconds.
-const SKEW: i64 = 60;
+pub(super) const DEFAULT: &str = "/etc/delius-sidecar/config.toml";
 
 /// Which configuration is meant.
 #[derive(Args, Clone, Debug)]
@@ -117,7 +113,7 @@ pub fn judge(args: &CheckArgs, environment: &[(String, String)], now: i64) -> Ve
                 if args.no_files {
                     Vec::new()
                 } else {
-                    gateway_files(loaded, now)
+                    files::gateway(loaded, now)
                 }
             },
             |settings| {
@@ -132,7 +128,7 @@ pub fn judge(args: &CheckArgs, environment: &[(String, String)], now: i64) -> Ve
                 if args.no_files {
                     Vec::new()
                 } else {
-                    run_files(loaded, now)
+                    files::run(loaded, now)
                 }
             },
             |settings| {
@@ -247,114 +243,6 @@ fn finish<T>(
             (problems, Some(summary(&loaded.settings)))
         }
         Err(problems) => (problems, None),
-    }
-}
-
-fn run_files(loaded: &Loaded<Settings>, now: i64) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for (name, identity) in &loaded.settings.identities {
-        let places = ["certificate", "private_key"].map(|key| loaded.place(&["identity", name, key]));
-        let files = (identity.certificate.as_path(), identity.private_key.as_path());
-        pair(files, places, Purpose::Client, &identity.expect_dns, now, &mut problems);
-    }
-    for (name, upstream) in &loaded.settings.upstreams {
-        trust(upstream, &loaded.place(&["upstream", name, "trust"]), &mut problems);
-    }
-    problems
-}
-
-fn gateway_files(loaded: &Loaded<GatewaySettings>, now: i64) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let settings = &loaded.settings;
-    let places = ["certificate", "private_key"].map(|key| loaded.place(&["gateway", key]));
-    let files = (settings.certificate.as_path(), settings.private_key.as_path());
-    pair(files, places, Purpose::Server, &[], now, &mut problems);
-    anchors(
-        &settings.client_ca,
-        &loaded.place(&["gateway", "client_ca"]),
-        &mut problems,
-    );
-    problems
-}
-
-/// A chain and its key, judged as the handshake would.
-fn pair(
-    (chain, key): (&Path, &Path),
-    [chain_place, key_place]: [Place; 2],
-    purpose: Purpose,
-    expect_dns: &[String],
-    now: i64,
-    problems: &mut Vec<Problem>,
-) {
-    let chain_pem = content(chain, &chain_place, problems);
-    let key_pem = content(key, &key_place, problems);
-    let (Some(chain_pem), Some(key_pem)) = (chain_pem, key_pem) else {
-        return;
-    };
-    match load::bundle(&chain_pem, &key_pem) {
-        Ok(bundle) => {
-            for finding in verify::findings(&bundle, purpose, expect_dns, now, SKEW) {
-                let place = chain_place.clone();
-                let text = format!("{}: {}", chain.display(), finding.text);
-                problems.push(match finding.severity {
-                    verify::Severity::Refuse => Problem::error(place, text),
-                    verify::Severity::Warn => Problem::warning(place, text),
-                });
-            }
-        }
-        Err(error) => {
-            let (path, place) = if is_about_the_key(&error) {
-                (key, key_place)
-            } else {
-                (chain, chain_place)
-            };
-            problems.push(Problem::error(place, format!("{}: {error}", path.display())));
-        }
-    }
-}
-
-const fn is_about_the_key(error: &LoadError) -> bool {
-    use load::Part::PrivateKey;
-    matches!(
-        error,
-        LoadError::Empty(PrivateKey)
-            | LoadError::NotPem(PrivateKey)
-            | LoadError::Der(PrivateKey)
-            | LoadError::Pkcs12(PrivateKey)
-            | LoadError::DamagedPem { part: PrivateKey, .. }
-            | LoadError::Missing { part: PrivateKey, .. }
-            | LoadError::CertificateInstead
-            | LoadError::PublicKeyInstead
-            | LoadError::EncryptedKey(_)
-            | LoadError::ManyKeys(_)
-            | LoadError::UnusableKey(_)
-            | LoadError::KeyMismatch { .. }
-    )
-}
-
-fn trust(upstream: &Upstream, place: &Place, problems: &mut Vec<Problem>) {
-    if let Trust::Bundle(path) = &upstream.trust {
-        anchors(path, place, problems);
-    }
-}
-
-fn anchors(path: &Path, place: &Place, problems: &mut Vec<Problem>) {
-    if let Some(pem) = content(path, place, problems)
-        && let Err(error) = load::anchors(&pem)
-    {
-        problems.push(Problem::error(place.clone(), format!("{}: {error}", path.display())));
-    }
-}
-
-fn content(path: &Path, place: &Place, problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
-    match fs::read(path) {
-        Ok(bytes) => Some(bytes),
-        Err(error) => {
-            let wrong = format!("{} cannot be read: {}", path.display(), reason(&error));
-            let right = "mount it, correct the path, or check with --no-files where the secrets are not at hand";
-            problems.push(Problem::error(place.clone(), wrong).right(right));
-            None
-        }
     }
 }
 

@@ -1,0 +1,148 @@
+//! Looking at the files: whether their content is new, and whether it is fit.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::news::{News, Source};
+use super::{Lineage, Moment, Refused, Side, Terms, Traffic, Watched, act};
+use crate::cert::verify::Purpose;
+use crate::identity::rotation::{Paper, Place};
+use crate::identity::store::{self, Refusal, Sight};
+
+/// Content that is not fit stays as it is for so long before it is refused: the other half may be on its way.
+const SETTLE: Duration = Duration::from_secs(2);
+
+impl Lineage {
+    /// A sight of the source, unless nothing about it is new.
+    fn news_of(&mut self, source: Source, now: Moment) -> Option<Sight> {
+        let files = self.files(source);
+        let sight = store::look(files.iter().map(PathBuf::as_path));
+        let watched = self.watched.entry(source).or_insert(Watched {
+            mark: sight.mark,
+            since: now.uptime,
+            settled: false,
+        });
+        if watched.mark != sight.mark {
+            *watched = Watched {
+                mark: sight.mark,
+                since: now.uptime,
+                settled: false,
+            };
+        }
+        (!watched.settled).then_some(sight)
+    }
+
+    fn settle(&mut self, source: Source) {
+        if let Some(watched) = self.watched.get_mut(&source) {
+            watched.settled = true;
+        }
+    }
+
+    /// Content that is not fit: `true` once it has been so for long enough, or when there is nothing to protect.
+    fn refuse(&mut self, source: Source, refusal: &Refusal, now: Moment, news: &mut Vec<News>) -> bool {
+        let settled = self
+            .watched
+            .get(&source)
+            .is_none_or(|watched| now.uptime >= watched.since + SETTLE);
+        if !settled && self.current.is_some() {
+            return false;
+        }
+        let reason = refusal.to_string();
+        if self.refused.get(&source).is_none_or(|refused| refused.reason != reason) {
+            news.push(News::Refused {
+                source,
+                reason: reason.clone(),
+            });
+            let fault = refusal.fault();
+            let at = now.wall;
+            self.refused.insert(source, Refused { at, reason, fault });
+        }
+        if settled {
+            self.settle(source);
+        }
+        settled
+    }
+
+    pub(super) fn look_at_trust(&mut self, now: Moment, traffic: &Traffic<'_>, news: &mut Vec<News>) {
+        let Some(sight) = self.news_of(Source::Trust, now) else {
+            return;
+        };
+        let Terms { trust, crl, side, .. } = &self.terms;
+        let words = format!("{trust:?} {crl:?} {side:?}");
+        let made = store::trusted(&sight, trust, crl.as_ref()).and_then(|trusted| {
+            act::rehearse(*side, None, Some(&trusted))?;
+            Ok(trusted)
+        });
+        match made {
+            Ok(trusted) => {
+                self.settle(Source::Trust);
+                self.refused.remove(&Source::Trust);
+                let digest = store::digest_with(&sight, &words);
+                self.trusts.insert(digest, Arc::new(trusted));
+                let before = self.rotation.candidate().map(|candidate| candidate.held.number);
+                let actions = self.rotation.terms(digest, now.wall);
+                self.tell_found(before, Source::Trust, now, news);
+                self.act(actions, now, traffic, news);
+            }
+            Err(refusal) => {
+                self.refuse(Source::Trust, &refusal, now, news);
+            }
+        }
+    }
+
+    pub(super) fn look_at_identity(&mut self, place: Place, now: Moment, traffic: &Traffic<'_>, news: &mut Vec<News>) {
+        let source = Source::Identity(place);
+        let (Some(material), Some(files)) = (self.material(place), &self.terms.source) else {
+            return;
+        };
+        let names = files.expect_dns.clone();
+        let Some(sight) = self.news_of(source, now) else { return };
+        // A staged directory is empty most of the time.
+        if place == Place::Staged && sight.is_absent() {
+            self.settle(source);
+            self.refused.remove(&source);
+            self.withdraw(place, news);
+            return;
+        }
+        let side = self.terms.side;
+        let purpose = match side {
+            Side::Client { .. } => Purpose::Client,
+            Side::Server { .. } => Purpose::Server,
+        };
+        let made = store::identity(&sight, &material, purpose, &names, now.wall).and_then(|pair| {
+            act::rehearse(side, Some(&pair.bundle), None)?;
+            Ok(pair)
+        });
+        match made {
+            Ok(pair) => {
+                self.settle(source);
+                self.refused.remove(&source);
+                let chain = pair.bundle.chain_facts();
+                let paper = Paper {
+                    digest: store::digest(&pair.bundle),
+                    not_before: chain.iter().map(|facts| facts.not_before).max().unwrap_or(i64::MIN),
+                    not_after: chain.iter().map(|facts| facts.not_after).min().unwrap_or(i64::MAX),
+                };
+                self.pairs.entry(paper.digest).or_insert_with(|| Arc::new(pair));
+                let before = self.rotation.candidate().map(|candidate| candidate.held.number);
+                let actions = self.rotation.found(place, paper, now.wall);
+                self.tell_found(before, source, now, news);
+                self.act(actions, now, traffic, news);
+            }
+            Err(refusal) => {
+                if self.refuse(source, &refusal, now, news) {
+                    self.withdraw(place, news);
+                }
+            }
+        }
+    }
+
+    fn withdraw(&mut self, place: Place, news: &mut Vec<News>) {
+        let before = self.rotation.candidate().map(|candidate| candidate.held.number);
+        self.rotation.unfit(place);
+        if let (Some(number), None) = (before, self.rotation.candidate()) {
+            news.push(News::Withdrawn { number });
+        }
+    }
+}
