@@ -40,14 +40,12 @@ enum Command {
     StandIn(standin::StandInArgs),
     Check(check::CheckArgs),
     /// Inspect, verify, renew, request and pack certificates
-    #[command(subcommand)]
-    Cert(cert::CertCommand),
-    /// A small certificate authority, for development and staging only
     #[command(
         subcommand,
-        after_help = "Example:\n  delius-sidecar ca init --dir certs-dev/ca\n  \
-                      delius-sidecar ca issue --dir certs-dev/ca --dns allocation-manager --out certs-dev/client"
+        after_help = "Examples:\n  delius-sidecar cert inspect ndh.example:8443 --ca ca.crt\n  \
+                      delius-sidecar cert needs-renewal tls.crt --expires-in 30d"
     )]
+    Cert(cert::CertCommand),
     /// Ask the running sidecar about its certificates, and tell it which to use
     #[command(
         subcommand,
@@ -56,6 +54,12 @@ enum Command {
     Identity(operate::IdentityCommand),
     Wait(operate::WaitArgs),
     Shutdown(operate::ShutdownArgs),
+    /// A small certificate authority, for development and staging only
+    #[command(
+        subcommand,
+        after_help = "Example:\n  delius-sidecar ca init --dir certs-dev/ca\n  \
+                      delius-sidecar ca issue --dir certs-dev/ca --dns allocation-manager --out certs-dev/client"
+    )]
     Ca(ca::CaCommand),
 }
 

@@ -14,10 +14,18 @@ const COMMANDS: &[&str] = &[
     "stand-in",
     "stand-in delius",
     "check",
+    "cert",
+    "cert inspect",
+    "cert needs-renewal",
+    "cert request",
+    "cert secret",
     "ca",
     "ca init",
     "ca rollover",
     "ca issue",
+    "ca sign",
+    "ca revoke",
+    "ca crl",
     "identity",
     "identity status",
     "identity stage",
@@ -25,9 +33,6 @@ const COMMANDS: &[&str] = &[
     "identity rollback",
     "wait",
     "shutdown",
-    "ca sign",
-    "ca revoke",
-    "ca crl",
 ];
 
 fn delius_sidecar(line: &str) -> Output {
@@ -108,6 +113,19 @@ fn wrong_usage_ends_with_2_and_points_to_the_help() {
         "stand-in delius --listen nonsense",
         "stand-in delius --fault rain:1",
         "ca issue --dir a --out b",
+        "ca issue --self-signed --dir a --dns b --out c",
+        "ca issue --dir a --cn-only --out b",
+        "ca issue --dir a --dns b --valid-for soon --out c",
+        "ca sign --dir a --out b",
+        "ca revoke --dir a",
+        "ca revoke --dir a --serial 1 --reason whim",
+        "cert inspect",
+        "cert inspect a:1 --cert b",
+        "cert request --key-out a --csr-out b",
+        "cert request --dns a_b! --key-out a --csr-out b",
+        "cert request --dns a --key b --key-out c --csr-out d",
+        "cert secret --name UPPER --cert a --key b",
+        "cert secret --name a: --cert a --key b",
     ];
     for line in wrong {
         let output = delius_sidecar(line);

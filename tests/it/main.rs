@@ -2,6 +2,7 @@
 
 mod support;
 
+mod ca;
 mod cli;
 mod config;
 mod control;
@@ -25,4 +26,5 @@ mod peers;
 mod reload;
 mod retry;
 mod smuggling;
+mod tools;
 mod wrapper;

@@ -92,7 +92,9 @@ impl NeedsRenewal {
     fn answer(&self, now: i64) -> anyhow::Result<Answer> {
         let limit = Limit::read(&self.expires_in)?;
         let shown = self.file.display();
-        let bytes = fs::read(&self.file).with_context(|| format!("reading the certificate {shown}"))?;
+        let bytes = fs::read(&self.file).with_context(|| {
+            format!("the certificate {shown} cannot be read; expected a PEM or DER file such as tls.crt")
+        })?;
         let mut chain: Vec<CertificateDer<'static>> = if bytes.first() == Some(&0x30) {
             vec![bytes.into()]
         } else {
