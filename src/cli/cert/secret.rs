@@ -17,8 +17,8 @@ use clap::Args;
 use super::super::files::{self, NewFiles};
 use super::super::output::{self, Format};
 use super::Purpose;
-use crate::cert::load;
 use crate::cert::verify::{self, Severity};
+use crate::cert::{Trusted, load};
 use crate::clock;
 use crate::secret::Secret;
 
@@ -108,7 +108,7 @@ impl SecretArgs {
         }
         if let Some(ca) = &ca {
             let anchors = load::anchors(ca).context("reading --ca")?;
-            if let Err(error) = verify::chain_to(&bundle, &anchors, self.purpose.into(), now) {
+            if let Err(error) = verify::chain_to(&bundle, &Trusted::anchors(anchors), self.purpose.into(), now) {
                 refused.push(error.to_string());
             }
         }
