@@ -212,8 +212,9 @@ fn after_a_rollover_old_and_new_leafs_hold_and_the_old_ca_can_be_revoked() {
     collect_lists(&desk);
     desk.objects(WITH_LISTS, "revoked");
     desk.agrees(&WITH_LISTS.replace("c/", "d/"));
-    let refused = desk.fails("ca rollover --dir ca --name again --days 0x");
-    assert!(refused.contains("--days"), "{refused}");
+    desk.done("ca rollover --dir ca --name third");
+    let refused = desk.fails("ca rollover --dir ca --name third");
+    assert!(refused.contains("name of an earlier CA"), "{refused}");
 }
 
 #[test]
@@ -286,4 +287,47 @@ fn many_at_once_lose_no_entry() {
     });
     let index: Value = serde_json::from_str(&desk.read("ca/index.json")).expect("JSON");
     assert_eq!(index["certificates"].as_array().map(Vec::len), Some(7));
+}
+
+/// The commands `ca` and `cert` of the shell blocks of a document, word for word, without what kubectl would do.
+fn commands(document: &str) -> Vec<String> {
+    let text = document.replace("\\\n", " ");
+    let blocks = text
+        .split("```sh\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next());
+    let lines = blocks
+        .flat_map(str::lines)
+        .map(|line| line.split("| kubectl").next().unwrap_or_default());
+    lines
+        .filter(|line| line.starts_with("delius-sidecar ca ") || line.starts_with("delius-sidecar cert "))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+#[allow(clippy::disallowed_methods)]
+fn the_commands_of_the_documents_work_in_the_order_that_they_stand_there() {
+    let program = Path::new(env!("CARGO_BIN_EXE_delius-sidecar"))
+        .parent()
+        .expect("a directory");
+    let path = std::env::var("PATH").unwrap_or_default();
+    for (name, document, least) in [
+        ("certs-dev/README.md", include_str!("../../certs-dev/README.md"), 20),
+        ("docs/staging-ca.md", include_str!("../../docs/staging-ca.md"), 12),
+    ] {
+        let desk = Desk::new();
+        let commands = commands(document);
+        assert!(commands.len() >= least, "{name}: {commands:?}");
+        for line in &commands {
+            let Output { status, stdout, stderr } = Command::new("sh")
+                .args(["-c", line])
+                .env("PATH", format!("{}:{path}", program.display()))
+                .current_dir(desk.path("."))
+                .output()
+                .expect("a shell");
+            let said = [stdout, stderr].concat();
+            assert!(status.success(), "{name}: {line}: {}", String::from_utf8_lossy(&said));
+        }
+    }
 }

@@ -355,7 +355,7 @@ fn a_secret_that_would_be_refused_is_not_written() {
     desk.done("ca issue --dir ca --dns allocation-manager --out c");
     desk.done("ca issue --dir ca --dns allocation-manager --out d");
     desk.done("ca issue --dir ca --dns a --not-before 2024-01-01T00:00:00Z --not-after 2024-06-30T23:59:59Z --out old");
-    desk.done("ca init --dir other");
+    desk.done("ca init --dir other --name another");
     let line = |cert: &str, key: &str, more: &str| {
         format!("cert secret --name x --cert {cert}/tls.crt --key {key}/tls.key {more}")
     };

@@ -184,3 +184,43 @@ fn object_name(text: &str) -> Result<String, String> {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        args: SecretArgs,
+    }
+
+    fn args(line: &str) -> Result<SecretArgs, clap::Error> {
+        Program::try_parse_from(std::iter::once("secret").chain(line.split_whitespace())).map(|program| program.args)
+    }
+
+    #[test]
+    fn a_terminal_never_sees_the_key() {
+        let refused = args("--name x --cert a --key b")
+            .expect("usage")
+            .run(0, true)
+            .expect_err("refused");
+        assert!(refused.to_string().contains("--out FILE"), "{refused}");
+    }
+
+    #[test]
+    fn names_are_those_that_kubernetes_takes_so_that_nothing_else_gets_into_the_manifest() {
+        for name in ["x", "delius-sidecar-identity", "a.b", "0"] {
+            assert!(args(&format!("--name {name} --cert a --key b")).is_ok(), "{name}");
+        }
+        for name in ["X", "-a", "a-", "a_b", "a\"b", "a:b", "\u{e4}"] {
+            assert!(args(&format!("--name={name} --cert a --key b")).is_err(), "{name}");
+            assert!(
+                args(&format!("--name a --namespace={name} --cert a --key b")).is_err(),
+                "{name}"
+            );
+        }
+    }
+}
