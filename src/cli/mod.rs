@@ -7,6 +7,7 @@ pub mod ca;
 pub mod cert;
 pub mod check;
 pub mod demo;
+mod doctor;
 mod files;
 pub mod operate;
 pub mod output;
@@ -39,6 +40,7 @@ enum Command {
     Demo(demo::DemoArgs),
     StandIn(standin::StandInArgs),
     Check(check::CheckArgs),
+    Doctor(doctor::DoctorArgs),
     /// Inspect, verify, renew, request and pack certificates
     #[command(
         subcommand,
@@ -81,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(args),
         Command::StandIn(args) => standin::stand_in(args),
         Command::Check(args) => check::check(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Cert(command) => cert::cert(command),
         Command::Identity(command) => operate::identity(command),
         Command::Wait(args) => operate::wait(&args),

@@ -46,7 +46,7 @@ pub struct Seen {
     pub sent_certificate: bool,
     /// The CAs that the server says it accepts, as text for people; may be empty although it asks.
     pub issuers: Vec<String>,
-    /// Why the server's proof that it holds the key of its certificate does not hold.
+    /// Why the server's proof that it holds the key of its certificate could not be confirmed.
     pub unproven: Option<String>,
     /// What went wrong after the server had shown its certificate: in the handshake, or just after it.
     pub failure: Option<(Failure, Fault)>,

@@ -19,6 +19,7 @@ const COMMANDS: &[&str] = &[
     "cert needs-renewal",
     "cert request",
     "cert secret",
+    "doctor",
     "ca",
     "ca init",
     "ca rollover",
@@ -109,6 +110,8 @@ fn wrong_usage_ends_with_2_and_points_to_the_help() {
         "no-such-command",
         "run --no-such-option",
         "check --output xml",
+        "doctor --path health",
+        "doctor --every 60s",
         "stand-in standard",
         "stand-in delius --listen nonsense",
         "stand-in delius --fault rain:1",
@@ -141,7 +144,7 @@ fn wrong_usage_ends_with_2_and_points_to_the_help() {
 
 #[test]
 fn a_configuration_that_is_not_there_ends_with_2_and_says_what_to_do() {
-    for command in ["run", "gateway", "check"] {
+    for command in ["run", "gateway", "check", "doctor"] {
         let output = delius_sidecar(&format!("{command} --config /nowhere/config.toml"));
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{command}: {said}");

@@ -4,7 +4,6 @@
 //! over), not how much is left. Exit codes: 0 needs renewal, 1 does not, 2 the file is missing, 255 anything else; so
 //! wrong usage is 255 here too, which the command line's reader sees to.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,6 +14,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
+use super::super::files;
 use super::super::output::{self, Format, Show};
 use super::super::span::{self, moment};
 use crate::cert::facts::{Facts, date};
@@ -92,7 +92,7 @@ impl NeedsRenewal {
     fn answer(&self, now: i64) -> anyhow::Result<Answer> {
         let limit = Limit::read(&self.expires_in)?;
         let shown = self.file.display();
-        let bytes = fs::read(&self.file).with_context(|| {
+        let bytes = files::bounded(&self.file).with_context(|| {
             format!("the certificate {shown} cannot be read; expected a PEM or DER file such as tls.crt")
         })?;
         let mut chain: Vec<CertificateDer<'static>> = if bytes.first() == Some(&0x30) {

@@ -5,10 +5,14 @@
 //! A fresh connection for each trial, HTTP/1.1, closed afterwards; of the reply only the head is read, and never more
 //! than 64 KiB. Unreachable is not rejected: only what says something of the certificate counts against it.
 
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
@@ -87,8 +91,23 @@ pub async fn trial(endpoint: &Endpoint, connector: &TlsConnector, request: &Requ
         server_version: secured.map(|secured| secured.version),
         ..Trial::stopped(Fault::new(Code::UpstreamReset, ""))
     };
+    answered(&mut stream, seen, request, peer).await
+}
+
+/// The same without TLS: what answers there, and how.
+pub async fn in_the_clear(endpoint: &Endpoint, request: &Request, peer: &str) -> Trial {
+    match dial::dial(endpoint, None).await {
+        Ok((mut stream, _)) => {
+            let seen = Trial::stopped(Fault::new(Code::UpstreamReset, ""));
+            answered(&mut stream, seen, request, peer).await
+        }
+        Err(error) => Trial::stopped(error.fault),
+    }
+}
+
+async fn answered(stream: &mut Stream, seen: Trial, request: &Request, peer: &str) -> Trial {
     let deadline = Instant::now() + request.first_byte;
-    let asked = timeout_at(deadline, ask(&mut stream, request, peer)).await;
+    let asked = timeout_at(deadline, ask(stream, request, peer)).await;
     let _ = timeout_at(deadline, stream.shutdown()).await;
     match asked {
         Ok(Ok(reply)) => Trial {
@@ -112,7 +131,7 @@ pub async fn trial(endpoint: &Endpoint, connector: &TlsConnector, request: &Requ
             let fault = Fault::new(
                 Code::UpstreamTimeout,
                 format!(
-                    "{peer} finished the handshake and did not answer {request} within {:?}: that says nothing of the certificate",
+                    "{peer} was reached and did not answer {request} within {:?}: that says nothing of the certificate",
                     request.first_byte
                 ),
             );
@@ -246,7 +265,7 @@ async fn ask(stream: &mut Stream, request: &Request, peer: &str) -> Result<Reply
             let status = line.status;
             return Ok(Reply { status, date });
         }
-        match stream.read_buf(&mut bytes).await {
+        match more(stream, &mut bytes).await {
             Ok(0) if bytes.is_empty() => {
                 let sentence = format!("{peer} closed the connection before any answer to {request}");
                 return Err(Unanswered::Silently(Fault::new(Code::UpstreamReset, sentence)));
@@ -272,8 +291,25 @@ async fn ask(stream: &mut Stream, request: &Request, peer: &str) -> Result<Reply
     }
 }
 
+/// Reads once. What the TLS session has to say in between is sent at once: without our "no renegotiation" a TLS 1.2 server
+/// that asks for the certificate late would wait for its own time-out.
+async fn more(stream: &mut Stream, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    let mut chunk = [0; 4 << 10];
+    let mut room = ReadBuf::new(&mut chunk);
+    poll_fn(|cx| match Pin::new(&mut *stream).poll_read(cx, &mut room) {
+        Poll::Pending => match Pin::new(&mut *stream).poll_flush(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Pending,
+        },
+        ready => ready,
+    })
+    .await?;
+    bytes.extend_from_slice(room.filled());
+    Ok(room.filled().len())
+}
+
 /// The error says what the other side said, and not only that the connection is gone.
-fn is_tls(error: &std::io::Error) -> bool {
+fn is_tls(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
 }
 

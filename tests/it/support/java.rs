@@ -5,17 +5,22 @@ use std::io::{BufRead, BufReader};
 use std::process::Command;
 
 use super::absent;
-use super::peer::{self, Peer, Process};
+use super::peer::{self, Peer, Process, Shown};
 use super::pki::Pki;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/JsseServer.java");
 
 /// `None` where no JDK is installed and nobody requires it.
 pub(crate) fn start(pki: &Pki) -> Option<Peer> {
+    start_showing(pki, &Shown::good(pki))
+}
+
+/// The same with other certificates at its doors; the keys are of the kinds that the doors are named after.
+pub(crate) fn start_showing(pki: &Pki, shown: &Shown) -> Option<Peer> {
     let program = absent::find("java", "openjdk-17-jdk-headless")?;
     absent::find("javac", "openjdk-17-jdk-headless")?;
     let directory = peer::open_directory();
-    peer::write_server_files(directory.path(), pki);
+    peer::write_server_files(directory.path(), pki, shown);
     // a small heap and no JIT tuning: it starts faster, and several run side by side
     let mut command = Command::new(program);
     command

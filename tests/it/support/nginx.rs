@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::peer::{self, Peer, Process};
+use super::peer::{self, Peer, Process, Shown};
 use super::pki::Pki;
 use super::{absent, origin};
 
@@ -12,10 +12,24 @@ const LOCATIONS: &str = include_str!("../../peers/nginx-locations.conf");
 
 /// `None` where nginx is not installed and nobody requires it.
 pub(crate) fn start(pki: &Pki) -> Option<Peer> {
+    start_showing(pki, &Shown::good(pki))
+}
+
+/// The same with other certificates at its doors.
+pub(crate) fn start_showing(pki: &Pki, shown: &Shown) -> Option<Peer> {
+    start_as(pki, shown, TEMPLATE)
+}
+
+/// The same without TLS at any of its doors.
+pub(crate) fn start_plain(pki: &Pki) -> Option<Peer> {
+    start_as(pki, &Shown::good(pki), &TEMPLATE.replace(" ssl http2;", ";"))
+}
+
+fn start_as(pki: &Pki, shown: &Shown, template: &str) -> Option<Peer> {
     let program = absent::find("nginx", "nginx-light")?;
     let directory = peer::open_directory();
     let path = directory.path();
-    peer::write_server_files(path, pki);
+    peer::write_server_files(path, pki, shown);
     let origin = origin::start();
     let www = path.join("www");
     std::fs::create_dir(&www).expect("create the document root");
@@ -24,11 +38,19 @@ pub(crate) fn start(pki: &Pki) -> Option<Peer> {
     for (name, size) in [("2k", 2 << 10), ("64k", 64 << 10), ("1m", 1 << 20)] {
         std::fs::write(www.join(name), origin::pattern(size)).expect("write a file to serve");
     }
-    let (ports, process) = peer::with_ports(path, |ports| launch(&program, path, ports, origin.address().port()));
+    let (ports, process) = peer::with_ports(path, |ports| {
+        launch(template, &program, path, ports, origin.address().port())
+    });
     Some(Peer::new("nginx", ports, process, directory, Some(origin)))
 }
 
-fn launch(program: &Path, path: &Path, [rsa12, ecdsa12, rsa13, ecdsa13]: [u16; 4], origin: u16) -> Process {
+fn launch(
+    template: &str,
+    program: &Path,
+    path: &Path,
+    [rsa12, ecdsa12, rsa13, ecdsa13]: [u16; 4],
+    origin: u16,
+) -> Process {
     // only root may choose the workers' user; as anybody else the line is a warning at best
     let user = if rustix::process::geteuid().is_root() {
         "user root;"
@@ -36,7 +58,7 @@ fn launch(program: &Path, path: &Path, [rsa12, ecdsa12, rsa13, ecdsa13]: [u16; 4
         ""
     };
     let text = peer::fill(
-        TEMPLATE,
+        template,
         &[
             ("DIR", path.display().to_string()),
             ("USER", user.to_owned()),

@@ -166,10 +166,27 @@ pub(crate) fn write_leaf(directory: &Path, name: &str, leaf: &Leaf) -> (PathBuf,
     (chain, key)
 }
 
+/// What a server shows at its doors.
+#[derive(Clone)]
+pub(crate) struct Shown {
+    pub(crate) rsa: Leaf,
+    pub(crate) ecdsa: Leaf,
+}
+
+impl Shown {
+    /// As it should be.
+    pub(crate) fn good(pki: &Pki) -> Self {
+        Self {
+            rsa: pki.server(Key::Rsa),
+            ecdsa: pki.server(Key::Ecdsa),
+        }
+    }
+}
+
 /// The usual files of a server: `rsa.crt`, `rsa.key`, `ecdsa.crt`, `ecdsa.key`, `ca.crt`.
-pub(crate) fn write_server_files(directory: &Path, pki: &Pki) {
-    write_leaf(directory, "rsa", &pki.server(Key::Rsa));
-    write_leaf(directory, "ecdsa", &pki.server(Key::Ecdsa));
+pub(crate) fn write_server_files(directory: &Path, pki: &Pki, shown: &Shown) {
+    write_leaf(directory, "rsa", &shown.rsa);
+    write_leaf(directory, "ecdsa", &shown.ecdsa);
     std::fs::write(directory.join("ca.crt"), pki.root_pem()).expect("write the CA");
 }
 

@@ -4,6 +4,7 @@
 //! for servers only, of the other root, with another name). No file in the repository ever expires.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use delius_sidecar::cert::issue::{Authority, Issued, KeyKind, Purposes, Spec, Validity};
@@ -36,6 +37,14 @@ pub(crate) struct Leaf {
 }
 
 impl Leaf {
+    fn of(issued: Issued) -> Self {
+        Self {
+            chain_pem: issued.chain_pem,
+            key_pem: issued.key_pem.expose().clone(),
+            serial: issued.serial,
+        }
+    }
+
     pub(crate) fn der(&self) -> Vec<u8> {
         self.chain()[0].to_vec()
     }
@@ -79,17 +88,7 @@ impl Root {
             Key::Rsa => KeyKind::Rsa2048,
             Key::Ecdsa => KeyKind::EcdsaP256,
         };
-        let Issued {
-            chain_pem,
-            key_pem,
-            serial,
-            ..
-        } = self.0.issue(&spec).expect("issue a leaf");
-        Leaf {
-            chain_pem,
-            key_pem: key_pem.expose().clone(),
-            serial,
-        }
+        Leaf::of(self.0.issue(&spec).expect("issue a leaf"))
     }
 
     fn store(&self) -> RootCertStore {
@@ -173,6 +172,31 @@ impl Pki {
             purposes: Purposes::Client,
             ..SERVER
         })
+    }
+
+    /// Its name stands in the subject and nowhere else.
+    pub(crate) fn server_with_common_name_only(&self) -> Leaf {
+        let spec = Spec::new(NDH, Purposes::Server, window(-1, 20));
+        Leaf::of(self.root.0.issue(&spec).expect("issue a leaf"))
+    }
+
+    /// Issued by an intermediate, which is not sent along.
+    pub(crate) fn server_without_its_intermediate(&self) -> Leaf {
+        let issuing = self.root.0.issue_intermediate("Test issuing CA", window(-1, 25));
+        let mut spec = Spec::new(NDH, Purposes::Server, window(-1, 20));
+        spec.dns = vec![NDH.to_owned()];
+        let mut leaf = Leaf::of(issuing.expect("an intermediate").issue(&spec).expect("issue a leaf"));
+        let end = "-----END CERTIFICATE-----\n";
+        let first = leaf.chain_pem.find(end).expect("own PEM") + end.len();
+        assert!(leaf.chain_pem.len() > first, "an intermediate follows");
+        leaf.chain_pem.truncate(first);
+        leaf
+    }
+
+    /// The root with its key, as `ca init` lays it out.
+    pub(crate) fn write_ca(&self, directory: &Path) {
+        std::fs::write(directory.join("ca.crt"), self.root_pem()).expect("write the CA");
+        std::fs::write(directory.join("ca.key"), self.root.0.key_pem().expose()).expect("write the CA's key");
     }
 
     pub(crate) fn server_of_other_root(&self) -> Leaf {

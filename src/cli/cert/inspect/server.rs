@@ -61,7 +61,7 @@ fn shake(args: &Inspect, host: &str, port: u16) -> anyhow::Result<Shaken> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("starting a runtime")?;
     let seen = runtime.block_on(look::look(&endpoint, identity.as_ref()));
-    let seen = seen.map_err(|error| anyhow::anyhow!("{}", error.fault))?;
+    let seen = seen.map_err(|error| anyhow::anyhow!("{}", error.fault.detail))?;
     Ok((seen, server_name, anchors))
 }
 
@@ -113,18 +113,18 @@ fn tell(
         note(
             "refuse",
             "unproven",
-            format!("it does not prove that it holds the key of its certificate: {why}"),
+            format!("whether it holds the key of its certificate could not be confirmed: {why}"),
         );
     }
     if let Some((failure, fault)) = &seen.failure {
         let severity = if seen.sent_certificate { "refuse" } else { "warn" };
-        note(severity, failure.as_str(), fault.to_string());
+        note(severity, failure.as_str(), fault.detail.to_string());
     }
     let refused = seen.failure.as_ref().filter(|_| seen.sent_certificate);
     match (verdict, refused) {
         (Some(Err(why)), _) => report.wrong(format!("its certificate does not verify: {why}")),
         (_, Some((_, fault))) => {
-            let why = format!("the client certificate was not accepted: {fault}");
+            let why = format!("the client certificate was not accepted: {}", fault.detail);
             report.wrong(why)
         }
         _ => report,

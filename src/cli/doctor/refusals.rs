@@ -1,0 +1,344 @@
+//! `doctor --refusals`: tries to get in where nobody should, and fails if anyone is let in.
+//!
+//! Every attempt is a connection of its own with one real request. The first shows the real identity: where that does
+//! not get in, no refusal proves anything. Made to run continuously: one line a round, until SIGTERM.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anstream::AutoStream;
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::TlsConnector;
+
+use super::report::{Lines, Subject};
+use super::strangers::{self, Shows};
+use super::{DoctorArgs, Ground, files};
+use crate::cert::Trusted;
+use crate::cert::facts::date;
+use crate::cert::load::Bundle;
+use crate::cli::check::Output;
+use crate::clock;
+use crate::config::settings::{Scheme, Settings, Upstream};
+use crate::fault::Code;
+use crate::identity::preflight::{self, Trial};
+use crate::transport::tls;
+
+/// What came of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Outcome {
+    Refused(String),
+    LetIn(String),
+    NotTried(String),
+}
+
+/// One attempt after the other at one upstream.
+#[derive(Debug)]
+struct Round {
+    upstream: String,
+    /// The real identity.
+    own: Outcome,
+    rows: Vec<(&'static str, Outcome)>,
+}
+
+pub(super) async fn run(args: &DoctorArgs, settings: &Settings) -> ExitCode {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+        let _ = writeln!(io::stderr(), "error: signals cannot be waited for");
+        return ExitCode::FAILURE;
+    };
+    let mut well = true;
+    loop {
+        let round = async {
+            let rounds = rounds(args, settings, clock::unix_seconds()).await;
+            let good = !rounds.is_empty() && rounds.iter().all(Round::is_well);
+            let said = say(args, &rounds, clock::unix_seconds());
+            good && said.is_ok()
+        };
+        tokio::select! {
+            good = round => well &= good,
+            _ = terminate.recv() => return code(well),
+            _ = interrupt.recv() => return code(well),
+        }
+        let Some(every) = args.every else {
+            return code(well);
+        };
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            _ = terminate.recv() => return code(well),
+            _ = interrupt.recv() => return code(well),
+        }
+    }
+}
+
+fn code(well: bool) -> ExitCode {
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Every upstream that is reached with an identity.
+async fn rounds(args: &DoctorArgs, settings: &Settings, now: i64) -> Vec<Round> {
+    let mut rounds = Vec::new();
+    let wanted = |name: &String| args.upstream.as_ref().is_none_or(|only| only == name);
+    for (name, upstream) in settings.upstreams.iter().filter(|(name, _)| wanted(name)) {
+        if upstream.scheme == Scheme::Https && upstream.identity.is_some() {
+            rounds.push(round(args, settings, name, upstream, now).await);
+        }
+    }
+    rounds
+}
+
+async fn round(args: &DoctorArgs, settings: &Settings, name: &str, upstream: &Upstream, now: i64) -> Round {
+    let not_at_all = |why: String| Round {
+        upstream: name.to_owned(),
+        own: Outcome::NotTried(why),
+        rows: Vec::new(),
+    };
+    let mut lines = Lines::about(Subject::Upstream(name.to_owned()));
+    let identity = upstream
+        .identity
+        .as_ref()
+        .and_then(|identity| settings.identities.get(identity));
+    let own = identity.and_then(|identity| files::identity(identity, now, &mut lines));
+    let Some(own) = own else {
+        return not_at_all(String::from(
+            "its files cannot be used; run `doctor` without --refusals",
+        ));
+    };
+    let anchors = match files::trusted(&upstream.trust) {
+        Ok(anchors) => anchors,
+        Err(refusal) => return not_at_all(refusal.to_string()),
+    };
+    let Ok(ground) = Ground::new(args, upstream, Some(&own)) else {
+        return not_at_all(String::from(
+            "the upstream's name cannot be verified; run `doctor` without --refusals",
+        ));
+    };
+    let connector = |shown: Option<&Bundle>| {
+        tls::client_config(shown, &Trusted::anchors(anchors.clone()), upstream.tls_min, false)
+            .map(|config| TlsConnector::from(Arc::new(config)))
+            .map_err(|error| error.to_string())
+    };
+    let over_tls = async |shown: Option<&Bundle>| match connector(shown) {
+        Ok(connector) => {
+            let trial = preflight::trial(&ground.endpoint, &connector, &ground.request, &ground.peer).await;
+            judge(&trial, true)
+        }
+        Err(reason) => Outcome::NotTried(reason),
+    };
+    let mut rows = Vec::new();
+    for stranger in strangers::all(&own, args.ca_dir.as_deref(), args.refusal_certs.as_deref(), now) {
+        let outcome = match stranger.shows {
+            Ok(Shows::Certificate(bundle)) => over_tls(Some(&*bundle)).await,
+            Ok(Shows::NoCertificate) => over_tls(None).await,
+            Ok(Shows::NoTls) => judge(
+                &preflight::in_the_clear(&ground.endpoint, &ground.request, &ground.peer).await,
+                false,
+            ),
+            Err(needed) => Outcome::NotTried(needed),
+        };
+        rows.push((stranger.who, outcome));
+    }
+    Round {
+        upstream: name.to_owned(),
+        own: over_tls(Some(&own)).await,
+        rows,
+    }
+}
+
+/// Whether that was a refusal.
+fn judge(trial: &Trial, over_tls: bool) -> Outcome {
+    if let Some(status) = trial.status {
+        return match status {
+            400 | 401 | 403 | 495 | 496 => Outcome::Refused(format!("answers {status}")),
+            301 | 302 | 307 | 308 | 426 if !over_tls => Outcome::Refused(format!("answers {status}: come with TLS")),
+            _ => Outcome::LetIn(format!("answers {status}")),
+        };
+    }
+    let Some(fault) = &trial.fault else {
+        return Outcome::NotTried(String::from("nothing came of it"));
+    };
+    let short = fault.detail.split("; ").next().unwrap_or_default().to_owned();
+    match fault.code {
+        Code::UpstreamUnreachable | Code::UpstreamTimeout => Outcome::NotTried(short),
+        // In the clear, a TLS server's alert is no HTTP; over TLS, whatever it says it says to somebody it let in.
+        Code::UpstreamInvalid if over_tls => Outcome::LetIn(short),
+        _ if trial.server_version.is_some() => Outcome::Refused(format!("after the handshake: {short}")),
+        _ => Outcome::Refused(short),
+    }
+}
+
+impl Outcome {
+    const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "refused",
+            Self::LetIn(_) => "LET IN",
+            Self::NotTried(_) => "not tried",
+        }
+    }
+
+    const fn colour(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "\x1b[32m",
+            Self::LetIn(_) => "\x1b[1;31m",
+            Self::NotTried(_) => "\x1b[33m",
+        }
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Self::Refused(text) | Self::LetIn(text) | Self::NotTried(text) => text,
+        }
+    }
+}
+
+impl Round {
+    fn named(&self, which: impl Fn(&Outcome) -> bool) -> Vec<&'static str> {
+        let rows = self.rows.iter().filter(|(_, outcome)| which(outcome));
+        rows.map(|(who, _)| *who).collect()
+    }
+
+    fn let_in(&self) -> Vec<&'static str> {
+        self.named(|outcome| matches!(outcome, Outcome::LetIn(_)))
+    }
+
+    fn is_well(&self) -> bool {
+        matches!(self.own, Outcome::LetIn(_))
+            && self.let_in().is_empty()
+            && self
+                .rows
+                .iter()
+                .any(|(_, outcome)| matches!(outcome, Outcome::Refused(_)))
+    }
+
+    /// The round in one sentence.
+    fn verdict(&self) -> String {
+        let let_in = self.let_in();
+        let refused = self.named(|outcome| matches!(outcome, Outcome::Refused(_))).len();
+        let untried = self.named(|outcome| matches!(outcome, Outcome::NotTried(_)));
+        let counts = if untried.is_empty() {
+            format!("refused {refused}")
+        } else {
+            format!("refused {refused}, not tried: {}", untried.join(", "))
+        };
+        if !let_in.is_empty() {
+            return format!("upstream {}: LET IN: {}; {counts}", self.upstream, let_in.join(", "));
+        }
+        match &self.own {
+            Outcome::LetIn(_) if refused > 0 => {
+                format!(
+                    "upstream {}: nobody was let in who should not be; {counts}",
+                    self.upstream
+                )
+            }
+            Outcome::LetIn(_) => format!("upstream {}: nothing was proven; {counts}", self.upstream),
+            own => format!(
+                "upstream {}: this proves nothing, because the real identity does not get in either ({}: {}); name a \
+                 request that it may make with --path, or run `doctor` without --refusals; {counts}",
+                self.upstream,
+                own.as_str(),
+                own.text()
+            ),
+        }
+    }
+
+    fn json(&self, now: i64) -> Value {
+        let row = |who: &str, outcome: &Outcome| {
+            let result = outcome.as_str().to_ascii_lowercase().replace(' ', "_");
+            json!({ "who": who, "result": result, "detail": outcome.text() })
+        };
+        json!({
+            "at": date(now),
+            "upstream": self.upstream,
+            "well": self.is_well(),
+            "verdict": self.verdict(),
+            "own": row("the real identity", &self.own),
+            "attempts": self.rows.iter().map(|(who, outcome)| row(who, outcome)).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn say(args: &DoctorArgs, rounds: &[Round], now: i64) -> io::Result<()> {
+    let mut out = AutoStream::auto(io::stdout().lock());
+    if rounds.is_empty() {
+        let said = "error: no upstream is reached by TLS with an identity: there is no refusal to be tried";
+        writeln!(io::stderr(), "{said}")?;
+    }
+    for round in rounds {
+        match (args.output, args.every) {
+            (Output::Json, None) => writeln!(out, "{:#}", round.json(now))?,
+            (Output::Json, Some(_)) => writeln!(out, "{}", round.json(now))?,
+            (Output::Text, Some(_)) => {
+                let state = if round.is_well() { "ok" } else { "FAILED" };
+                writeln!(out, "{} {state} {}", date(now), round.verdict())?;
+            }
+            (Output::Text, None) => table(&mut out, round)?,
+        }
+    }
+    out.flush()
+}
+
+fn table(out: &mut impl io::Write, round: &Round) -> io::Result<()> {
+    writeln!(out, "\x1b[1mupstream {}\x1b[0m", round.upstream)?;
+    let own = match &round.own {
+        Outcome::LetIn(text) => ("\x1b[32m", "gets in", text.as_str()),
+        other => ("\x1b[1;31m", other.as_str(), other.text()),
+    };
+    writeln!(
+        out,
+        "  {}{:<10}\x1b[0m {:<26} {}",
+        own.0, own.1, "the real identity", own.2
+    )?;
+    for (who, outcome) in &round.rows {
+        let (colour, result) = (outcome.colour(), outcome.as_str());
+        writeln!(out, "  {colour}{result:<10}\x1b[0m {who:<26} {}", outcome.text())?;
+    }
+    let colour = if round.is_well() { "\x1b[32m" } else { "\x1b[1;31m" };
+    writeln!(out, "\n{colour}verdict:\x1b[0m {}", round.verdict())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(own: Outcome, rows: &[(&'static str, Outcome)]) -> Round {
+        Round {
+            upstream: "ndh".to_owned(),
+            own,
+            rows: rows.to_vec(),
+        }
+    }
+
+    fn refused() -> Outcome {
+        Outcome::Refused("answers 403".to_owned())
+    }
+
+    fn let_in() -> Outcome {
+        Outcome::LetIn("answers 200".to_owned())
+    }
+
+    #[test]
+    fn one_who_is_let_in_fails_the_round_and_is_named() {
+        let round = round(let_in(), &[("expired", let_in()), ("no certificate", refused())]);
+        assert!(!round.is_well());
+        assert!(round.verdict().contains("LET IN: expired"), "{}", round.verdict());
+    }
+
+    #[test]
+    fn refusals_prove_something_only_if_the_real_identity_gets_in() {
+        let rows = [
+            ("no certificate", refused()),
+            ("revoked", Outcome::NotTried("needs".to_owned())),
+        ];
+        assert!(round(let_in(), &rows).is_well());
+        assert!(
+            round(let_in(), &rows)
+                .verdict()
+                .contains("refused 1, not tried: revoked")
+        );
+        let unproven = round(refused(), &rows);
+        assert!(!unproven.is_well());
+        assert!(unproven.verdict().contains("proves nothing"), "{}", unproven.verdict());
+        assert!(!round(let_in(), &rows[1..]).is_well(), "nothing was tried");
+    }
+}

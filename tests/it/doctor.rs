@@ -1,0 +1,413 @@
+//! `doctor` against real servers: each fault is named, with the words that an operator needs, and the first cause is
+//! the verdict's.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::support::findings::Findings;
+use crate::support::hostile::{self, Hostile};
+use crate::support::peer::{Peer, Shown, Tls};
+use crate::support::pki::{Ask, Key, Leaf, NDH, pki};
+use crate::support::world::{World, directory, text};
+use crate::support::{apache, java, nginx};
+
+/// What the doctor said.
+struct Said {
+    code: Option<i32>,
+    report: Value,
+}
+
+impl Said {
+    /// The first line of this check, all its words in one.
+    fn line(&self, check: &str) -> String {
+        let checks = self.report["checks"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let words = |line: &Value| {
+            ["state", "found", "expected", "todo"]
+                .map(|key| line[key].as_str().unwrap_or_default().to_owned())
+                .join(" | ")
+        };
+        let found = checks.iter().find(|line| line["check"] == check).map(words);
+        found.unwrap_or_else(|| format!("no line {check}: {:#}", self.report))
+    }
+
+    fn verdict(&self) -> &str {
+        self.report["verdict"].as_str().unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn has(&self, check: &str, words: &[&str]) {
+        let line = self.line(check);
+        for word in words {
+            assert!(
+                line.contains(word),
+                "{check}: {word:?} is not in: {line}\n{:#}",
+                self.report
+            );
+        }
+    }
+
+    /// This check failed, is the first that did, and the verdict says so.
+    #[track_caller]
+    fn fails(&self, check: &str, words: &[&str]) {
+        self.has(check, &["failed"]);
+        self.has(check, words);
+        assert_eq!(self.code, Some(1), "{:#}", self.report);
+        assert!(
+            self.verdict().starts_with("the path does not work"),
+            "{}",
+            self.verdict()
+        );
+        assert!(
+            self.verdict().contains(words[0]),
+            "{:?} is not in: {}",
+            words[0],
+            self.verdict()
+        );
+    }
+
+    #[track_caller]
+    fn is_well(&self) {
+        assert_eq!(self.code, Some(0), "{:#}", self.report);
+        assert!(self.verdict().starts_with("the path works"), "{}", self.verdict());
+    }
+}
+
+/// Runs the doctor on the configuration of this world.
+fn examine(world: World, arguments: &[&str]) -> Said {
+    let directory = directory();
+    let config = world.write(directory.path());
+    examine_in(directory.path(), &config, arguments)
+}
+
+fn examine_in(directory: &Path, config: &str, arguments: &[&str]) -> Said {
+    let file = directory.join("config.toml");
+    std::fs::write(&file, config).expect("write a configuration");
+    let output = command(&file).args(["--output", "json"]).args(arguments).output();
+    let output = output.expect("start the binary");
+    let said = String::from_utf8_lossy(&output.stdout);
+    Said {
+        code: output.status.code(),
+        report: serde_json::from_str(&said)
+            .unwrap_or_else(|_| panic!("no JSON: {said}{}\n{config}", String::from_utf8_lossy(&output.stderr))),
+    }
+}
+
+pub(crate) fn command(config: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_delius-sidecar"));
+    command.args(["doctor", "--config"]).arg(config).stdin(Stdio::null());
+    command
+}
+
+fn trying(address: SocketAddr, path: &str) -> World {
+    World::to(address).set("upstream.ndh", "trial", text(&format!("GET {path}")))
+}
+
+fn well(peer: &Peer, path: &str) {
+    for (tls, words) in [
+        (Tls::V12, ["TLSv1.2", "no newer version"]),
+        (Tls::V13, ["TLSv1.3", "looked at in"]),
+    ] {
+        let said = examine(trying(peer.door(tls, Key::Ecdsa), path), &[]);
+        said.is_well();
+        said.has("tls", &words);
+        said.has("server chain", &["ok", "leads to a CA of the trust bundle"]);
+        said.has("client certificate", &["ok", "asks for one in the handshake"]);
+        said.has("accepted issuers", &["ok", "Test root", "one of them"]);
+        said.has("request", &["ok", &format!("answers 200 to GET {path}")]);
+        said.has("pair", &["ok", "allocation-manager"]);
+        said.has("dates", &["ok", "left"]);
+    }
+}
+
+/// A server that does not know our CA; under TLS 1.3 it says so only after the handshake.
+fn refused(peer: &Peer, path: &str) {
+    for (tls, words) in [
+        (Tls::V12, "refuses our client certificate, in the handshake"),
+        (Tls::V13, "late rejection"),
+    ] {
+        let stranger = pki().client_of_other_root();
+        let said = examine(trying(peer.door(tls, Key::Ecdsa), path).identity(&stranger), &[]);
+        said.fails("request", &["refuses our client certificate", words, "trust the CA"]);
+        said.has(
+            "accepted issuers",
+            &["warning", "Test root", "Other root", "none of them"],
+        );
+        said.has("server chain", &["ok"]);
+    }
+}
+
+#[test]
+fn nginx_is_well_and_its_400_is_a_refusal() {
+    let Some(peer) = nginx::start(pki()) else { return };
+    well(&peer, "/2k");
+    for tls in [Tls::V12, Tls::V13] {
+        let stranger = pki().client_of_other_root();
+        let said = examine(trying(peer.door(tls, Key::Ecdsa), "/2k").identity(&stranger), &[]);
+        said.fails("request", &["answers 400", "do not accept", "check that its CA"]);
+    }
+    let said = examine(World::to(peer.door(Tls::V13, Key::Ecdsa)), &["--path", "/no-such-file"]);
+    said.is_well();
+    said.has("request", &["answers 404 to GET /no-such-file"]);
+}
+
+#[test]
+fn apache_is_well_and_its_refusals_are_told_early_and_late() {
+    let Some(peer) = apache::start(pki()) else { return };
+    well(&peer, "/2k");
+    refused(&peer, "/2k");
+}
+
+#[test]
+fn jsse_is_well_and_its_refusals_are_told_early_and_late() {
+    let Some(peer) = java::start(pki()) else { return };
+    well(&peer, "/bytes/16");
+    refused(&peer, "/bytes/16");
+}
+
+/// Every fault of a server's certificate: which, the check that names it, the words.
+fn faults() -> [(Leaf, &'static str, &'static [&'static str]); 4] {
+    [
+        (
+            pki().server_expired(),
+            "server dates",
+            &["expired 10 days ago", "compare the clocks"],
+        ),
+        (
+            pki().server_with_common_name_only(),
+            "server name",
+            &["common name only", "ndh.example", "subject alternative name"],
+        ),
+        (
+            pki().server_with_other_name(),
+            "server name",
+            &["not for ndh.example", "somebody-else.example", "server_name"],
+        ),
+        (
+            pki().server_without_its_intermediate(),
+            "server chain",
+            &["incomplete", "Test issuing CA", "Test root", "send the intermediate"],
+        ),
+    ]
+}
+
+fn faulty(start: fn(&Shown) -> Option<Peer>) {
+    for [(one, check_one, words_one), (two, check_two, words_two)] in pairs(faults()) {
+        // nginx and Apache take what the files hold: a fault for each kind of door.
+        let Some(peer) = start(&Shown { rsa: one, ecdsa: two }) else {
+            return;
+        };
+        for tls in [Tls::V12, Tls::V13] {
+            for (key, check, words) in [(Key::Rsa, check_one, words_one), (Key::Ecdsa, check_two, words_two)] {
+                let said = examine(trying(peer.door(tls, key), "/2k"), &[]);
+                said.fails(check, words);
+                said.has("request", &["skipped", "nothing is sent"]);
+            }
+        }
+    }
+}
+
+fn pairs<T>([a, b, c, d]: [T; 4]) -> [[T; 2]; 2] {
+    [[a, b], [c, d]]
+}
+
+#[test]
+fn every_fault_of_a_certificate_of_nginx_is_named() {
+    faulty(|shown| nginx::start_showing(pki(), shown));
+}
+
+#[test]
+fn every_fault_of_a_certificate_of_apache_is_named() {
+    faulty(|shown| apache::start_showing(pki(), shown));
+}
+
+#[test]
+fn every_fault_of_a_certificate_of_jsse_is_named() {
+    for (leaf, check, words) in faults() {
+        // Its doors want keys of their kind.
+        let shown = Shown {
+            ecdsa: leaf,
+            ..Shown::good(pki())
+        };
+        let Some(peer) = java::start_showing(pki(), &shown) else {
+            return;
+        };
+        for tls in [Tls::V12, Tls::V13] {
+            examine(trying(peer.door(tls, Key::Ecdsa), "/bytes/16"), &[]).fails(check, words);
+        }
+    }
+}
+
+#[test]
+fn apache_that_asks_by_renegotiation_is_named() {
+    let Some(peer) = apache::start_asking_late(pki()) else {
+        return;
+    };
+    for tls in [Tls::V12, Tls::V13] {
+        for arguments in [&[][..], &["--path", "/64k"]] {
+            let said = examine(World::to(peer.door(tls, Key::Ecdsa)), arguments);
+            said.fails(
+                "request",
+                &[
+                    "asks for no certificate in the handshake",
+                    "renegotiation",
+                    "virtual host",
+                ],
+            );
+            said.has("client certificate", &["warning", "no mutual TLS"]);
+        }
+    }
+}
+
+#[test]
+fn a_port_that_speaks_plain_http_is_named() {
+    let Some(peer) = nginx::start_plain(pki()) else { return };
+    let said = examine(trying(peer.door(Tls::V13, Key::Ecdsa), "/2k"), &[]);
+    said.fails("tls", &["speaks plain HTTP and no TLS", "TLS port"]);
+    // One that waits for the end of a head in what it was sent, and says nothing before.
+    let patient = Hostile::plain(|_, conn| hostile::go_on(conn));
+    let said = examine(World::to(patient.address()), &["--for", "500ms"]);
+    said.fails("tls", &["speaks plain HTTP and no TLS"]);
+}
+
+#[test]
+fn a_handshake_that_stalls_is_named() {
+    let stalled = Hostile::plain(|_, conn| conn.hold());
+    let said = examine(World::to(stalled.address()), &["--for", "300ms"]);
+    said.fails("tls", &["the TLS handshake stalls", "300ms", "firewall"]);
+    said.has("tcp", &["ok"]);
+    said.has("request", &["skipped"]);
+}
+
+#[test]
+fn a_server_that_asks_nobody_is_a_warning() {
+    let config = pki().server_config(Tls::V13, &pki().server(Key::Ecdsa), Ask::Nothing);
+    let upstream = Hostile::tls(config, |_, conn| hostile::echo(conn));
+    let said = examine(trying(upstream.address(), "/t/x"), &[]);
+    said.is_well();
+    said.has("client certificate", &["warning", "no mutual TLS"]);
+    assert!(said.verdict().contains("to look at"), "{}", said.verdict());
+}
+
+#[test]
+fn clocks_that_differ_and_a_sick_service_are_told() {
+    let upstream = Hostile::tls(pki().good_server(), |_, conn| {
+        if conn.handshake() && conn.head().is_some() {
+            conn.write("HTTP/1.1 503 Busy\r\nDate: Tue, 15 Nov 1994 08:12:31 GMT\r\nContent-Length: 0\r\n\r\n")
+                .close();
+        }
+    });
+    let said = examine(trying(upstream.address(), "/t/x"), &[]);
+    said.fails("request", &["answers 503", "not the cause"]);
+    said.has("clock", &["warning", "ahead of", "days"]);
+}
+
+#[test]
+fn names_and_ports_that_are_not_there_are_named() {
+    let said = examine(World::to_url("https://no-such-host.invalid:8443"), &["--for", "5s"]);
+    said.fails("dns", &["no-such-host.invalid cannot be resolved"]);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let gone = listener.local_addr().expect("its address");
+    drop(listener);
+    let said = examine(World::to(gone), &[]);
+    said.fails("tcp", &["cannot be reached", "port in `url`"]);
+    said.has("dns", &["ok"]);
+}
+
+#[test]
+fn faults_of_our_own_files_are_the_first_cause() {
+    let upstream = Hostile::tls(pki().good_server(), |_, conn| hostile::echo(conn));
+    let mut findings = Findings::default();
+    let world = || trying(upstream.address(), "/t/x");
+
+    let said = examine(world().identity(&pki().client_expired()), &[]);
+    said.fails("dates", &["expired 10 days ago"]);
+    said.has(
+        "request",
+        &["failed", "says that our certificate has expired", "its clock"],
+    );
+    let said = examine(world().identity(&pki().client_for_servers_only()), &[]);
+    said.fails("usage", &["for servers only", "client authentication"]);
+    let said = examine(
+        world().set("identity.allocation-manager", "expect_dns", "[\"somebody\"]"),
+        &[],
+    );
+    said.fails("names", &["somebody", "expect_dns"]);
+    let mixed = Leaf {
+        key_pem: pki().client(Key::Ecdsa).key_pem,
+        ..pki().client(Key::Ecdsa)
+    };
+    let said = examine(world().identity(&mixed), &[]);
+    said.fails("pair", &["does not belong to the certificate"]);
+    said.has("request", &["skipped", "no identity to show"]);
+    let said = examine(world().identity_not_delivered(), &[]);
+    said.fails("certificate file", &["/nonexistent/tls.crt is not there", "mounted"]);
+    let said = examine(world().trust(&pki().other_root_pem()), &[]);
+    said.fails("server chain", &["Test root", "Other root"]);
+    findings.check(upstream.seen().len() < 40, || "too many connections".to_owned());
+    findings.finish();
+}
+
+#[test]
+fn a_key_that_others_can_read_is_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+    let upstream = Hostile::tls(pki().good_server(), |_, conn| hostile::echo(conn));
+    for (mode, whom) in [(0o640, "its group"), (0o644, "everybody")] {
+        let directory = directory();
+        let config = trying(upstream.address(), "/t/x").write(directory.path());
+        let key = directory.path().join("tls.key");
+        std::fs::set_permissions(&key, PermissionsExt::from_mode(mode)).expect("set the mode");
+        let said = examine_in(directory.path(), &config, &[]);
+        said.is_well();
+        said.has("key file", &["warning", whom, "0400"]);
+        said.has("user", &["ok", "user "]);
+    }
+}
+
+#[test]
+fn the_text_form_ends_with_the_verdict_and_shows_no_key() {
+    let upstream = Hostile::tls(pki().good_server(), |_, conn| hostile::echo(conn));
+    let directory = directory();
+    let config = trying(upstream.address(), "/t/x").write(directory.path());
+    let file = directory.path().join("config.toml");
+    std::fs::write(&file, config).expect("write a configuration");
+    let output = command(&file).output().expect("start the binary");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for part in [
+        "this machine",
+        "identity allocation-manager",
+        "upstream ndh",
+        "  ok       tcp",
+        NDH,
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(
+        said.lines()
+            .last()
+            .is_some_and(|line| line.starts_with("verdict: the path works")),
+        "{said}"
+    );
+    assert!(!said.contains('\x1b') && !said.contains("PRIVATE"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_examined_ends_with_2() {
+    let directory = directory();
+    let file = directory.path().join("config.toml");
+    let config = World::to_url("https://ndh.example").write(directory.path());
+    std::fs::write(&file, config).expect("write a configuration");
+    let output = command(&file)
+        .args(["--upstream", "nobody"])
+        .output()
+        .expect("start the binary");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("there is: ndh"));
+    std::fs::write(&file, "[gateway]\naddress = \"127.0.0.1:0\"\n").expect("write a configuration");
+    let output = command(&file).output().expect("start the binary");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("configuration of a gateway"));
+}
