@@ -62,6 +62,24 @@ fn inspect_reads_der_requests_lists_and_encrypted_keys() {
     desk.agrees("pkcs8 -topk8 -in c/tls.key -out e.key -passout pass:secret");
     desk.agrees("ec -in c/tls.key -out old.key -aes128 -passout pass:secret");
     desk.agrees("req -new -key c/tls.key -subj /CN=r -addext subjectAltName=DNS:r.example -outform DER -out r.der");
+    desk.agrees("pkcs12 -export -in c/tls.crt -inkey c/tls.key -out c.p12 -passout pass:secret");
+    write(&desk, "password", "secret\n");
+    let seen = desk.json("cert inspect c.p12 --password-file password");
+    let part = &seen["targets"][0]["parts"][0];
+    assert_eq!(part["certificates"][0]["dns"], json!(["a.example"]), "{seen}");
+    write(&desk, "wrong", "guess\n");
+    for line in [
+        "cert inspect c.p12 --password-file wrong",
+        "cert inspect c.p12 --password-file nowhere",
+    ] {
+        let said = desk.run(line);
+        assert_eq!(said.code, Some(1), "{line}: {}", said.out);
+        assert!(
+            said.out.contains("password") || said.out.contains("nowhere"),
+            "{line}: {}",
+            said.out
+        );
+    }
     let seen = desk.json("cert inspect c.der crl.der e.key old.key r.der");
     let part = |n: usize| &seen["targets"][n]["parts"][0];
     assert_eq!(part(0)["certificates"][0]["dns"], json!(["a.example"]));

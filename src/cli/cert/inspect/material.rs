@@ -10,6 +10,7 @@ use x509_parser::revocation_list::CertificateRevocationList;
 use super::show::{Certificate, KeyFile, Note, Part, Requested, RevocationList};
 use crate::cert::facts::{Facts, date, hex, printable};
 use crate::cert::issue::Request;
+use crate::cert::load::{self, LoadError, Source};
 use crate::cert::verify::{self, Purpose, What};
 use crate::secret::Secret;
 
@@ -105,11 +106,22 @@ impl Material {
                 _ => SectionKind::PrivateKey,
             };
             self.keys.push((kind, Secret::new(key.secret_der().to_vec())));
-        } else if matches!(bytes, [0x30, 0x82, _, _, 2, 1, 3, ..] | [0x30, 0x80, 2, 1, 3, ..]) {
+        } else if is_pkcs12(bytes) {
             self.damaged = Some(String::from(
-                "it is a PKCS#12 store, which cannot be looked into without its password; see \"openssl pkcs12 -info -nokeys -in FILE\"",
+                "it is a PKCS#12 store, which cannot be looked into without its password (--password-file)",
             ));
         }
+    }
+
+    /// A PKCS#12 store and its password.
+    pub(super) fn unlock(bytes: &[u8], password: &[u8]) -> Result<Self, LoadError> {
+        let source = Source::Pkcs12 { file: bytes, password };
+        let bundle = load::identity(source)?;
+        Ok(Self {
+            chain: bundle.chain().to_vec(),
+            encrypted: vec!["private key of the first certificate (PKCS#12)"],
+            ..Self::default()
+        })
     }
 
     /// All there is to show; keys are matched with `neighbours`, by their public key.
@@ -187,6 +199,14 @@ impl Material {
         }
         part
     }
+}
+
+/// A sequence that begins with the number 3 (RFC 7292 section 4), then any other sequence.
+pub(super) fn is_pkcs12(bytes: &[u8]) -> bool {
+    matches!(
+        bytes,
+        [0x30, 0x82, _, _, 2, 1, 3, ..] | [0x30, 0x81, _, 2, 1, 3, ..] | [0x30, 0x80, 2, 1, 3, ..]
+    )
 }
 
 /// Of a chain everything; of CA certificates by themselves only what their dates and keys say.

@@ -57,6 +57,9 @@ pub struct Inspect {
     /// For host:port and http://…: how long each step may take.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span::parse_positive)]
     timeout: i64,
+    /// The password of a PKCS#12 file; its certificates are shown then.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
     /// From which side the findings look at files; by itself, from the side that the certificate is for.
     #[arg(long, value_enum)]
     purpose: Option<Purpose>,
@@ -100,7 +103,7 @@ impl Inspect {
             return if path.is_dir() {
                 place::directory(path, side, now)
             } else {
-                place::file(path, side, now)
+                place::file(path, side, self.password_file.as_deref(), now)
             };
         }
         match server::address(target) {

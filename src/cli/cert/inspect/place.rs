@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::super::files;
-use super::material::Material;
+use super::material::{Material, is_pkcs12};
 use super::show::{Note, Report};
 use crate::cert::facts::{Facts, printable};
 use crate::cert::load;
@@ -16,14 +16,20 @@ const FILES: usize = 200;
 /// A file of a directory that is larger holds something else.
 const LARGEST: u64 = 1 << 20;
 
-pub(super) fn file(path: &Path, side: Option<Purpose>, now: i64) -> Report {
+pub(super) fn file(path: &Path, side: Option<Purpose>, password: Option<&Path>, now: i64) -> Report {
     let name = path.display().to_string();
     let report = Report::of(&name, "file");
     let bytes = match files::read_secret(path, "expected certificates, a request, a revocation list or a key") {
         Ok(bytes) => bytes,
         Err(error) => return report.wrong(printable(&format!("{error:#}"))),
     };
-    let material = Material::read(bytes.expose());
+    let material = match password.filter(|_| is_pkcs12(bytes.expose())) {
+        Some(password) => match unlock(bytes.expose(), password) {
+            Ok(material) => material,
+            Err(error) => return report.wrong(printable(&format!("{error:#}"))),
+        },
+        None => Material::read(bytes.expose()),
+    };
     if material.is_empty() {
         return report.wrong(String::from(
             "it holds no certificate, request, revocation list or key (PEM or DER)",
@@ -39,6 +45,11 @@ pub(super) fn file(path: &Path, side: Option<Purpose>, now: i64) -> Report {
         .parts
         .push(material.show(report.target.clone(), side, now, &neighbours));
     report
+}
+
+fn unlock(bytes: &[u8], password: &Path) -> anyhow::Result<Material> {
+    let read = files::read_secret(password, "--password-file names the file that holds the password")?;
+    Ok(Material::unlock(bytes, read.expose())?)
 }
 
 pub(super) fn directory(path: &Path, side: Option<Purpose>, now: i64) -> Report {

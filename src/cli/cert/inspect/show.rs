@@ -177,7 +177,7 @@ impl Part {
         }
         for key in &self.keys {
             let fits = match (key.encrypted, key.belongs_to.is_empty()) {
-                (true, _) => String::from("encrypted: to whom it belongs cannot be told"),
+                (true, _) => String::from("protected by a password"),
                 (false, true) => String::from("belongs to no certificate in this directory"),
                 (false, false) => format!("belongs to {}", key.belongs_to.join(", ")),
             };
