@@ -270,7 +270,8 @@ mod tests {
     /// One handshake with a server that asks for certificates of `client_ca`; its own has long expired.
     async fn looked(client_ca: &Authority, identity: Option<&Bundle>) -> Result<Seen, DialError> {
         let bundle = leaf(client_ca, Purposes::Server);
-        let config = tls::server_config(&bundle, &[client_ca.certificate().clone()], TlsVersion::V1_2).expect("TLS");
+        let verifier = tls::client_verifier(&[client_ca.certificate().clone()]).expect("TLS");
+        let config = tls::server_config(&bundle, verifier, TlsVersion::V1_2).expect("TLS");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let serve = async {

@@ -44,9 +44,10 @@ fn knock(world: World, arguments: &[&str]) -> (Option<i32>, Value) {
         .output()
         .expect("start the binary");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let report = serde_json::from_str(&said)
+    let report: Value = serde_json::from_str(&said)
         .unwrap_or_else(|_| panic!("no JSON: {said}{}", String::from_utf8_lossy(&output.stderr)));
-    (output.status.code(), report)
+    assert_eq!(report["well"] == true, output.status.success(), "{report:#}");
+    (output.status.code(), report["upstreams"][0].clone())
 }
 
 fn trying(address: SocketAddr, path: &str) -> World {

@@ -23,7 +23,8 @@ use std::time::Duration;
 use clap::Args;
 use rustls_pki_types::ServerName;
 
-use super::check::{self, ConfigArgs, Output};
+use super::check::{self, ConfigArgs};
+use super::output::{self, Format};
 use crate::cert::load::Bundle;
 use crate::clock;
 use crate::config::settings::{Scheme, Settings, Upstream};
@@ -31,7 +32,7 @@ use crate::config::{self, Style};
 use crate::identity::preflight::Request;
 use crate::rehearsal::delius::parse_duration;
 use crate::transport::dial::Endpoint;
-use report::{Line, Lines, Subject};
+use report::{Line, Lines, Report, Subject};
 
 /// Diagnose the real path end to end: one verdict in words.
 #[derive(Args, Clone, Debug)]
@@ -48,8 +49,8 @@ pub(super) struct DoctorArgs {
     #[command(flatten)]
     file: ConfigArgs,
     /// How the result is printed.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
     /// The longest wait for each step (connection, handshake, reply) instead of the configured ones.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     patience: Option<Duration>,
@@ -110,12 +111,12 @@ pub(super) fn doctor(args: &DoctorArgs) -> ExitCode {
         return runtime.block_on(refusals::run(args, &settings));
     }
     let lines = runtime.block_on(examine(args, &settings, clock::unix_seconds()));
-    let verdict = report::verdict(&lines);
-    let printed = match args.output {
-        Output::Text => report::print(&lines, &verdict),
-        Output::Json => writeln!(io::stdout(), "{:#}", report::json(&lines, &verdict)),
-    };
-    if report::failed(&lines) || printed.is_err() {
+    let report = Report { lines };
+    if let Err(error) = output::print(&report, args.output) {
+        output::error(&error.into());
+        return ExitCode::FAILURE;
+    }
+    if report.failed() {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
