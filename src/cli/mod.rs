@@ -43,6 +43,13 @@ enum Command {
     /// Inspect, verify, renew, request and pack certificates
     #[command(subcommand)]
     Cert(cert::CertCommand),
+    /// A small certificate authority, for development and staging only
+    #[command(
+        subcommand,
+        after_help = "Example:\n  delius-sidecar ca init --dir certs-dev/ca\n  \
+                      delius-sidecar ca issue --dir certs-dev/ca --dns allocation-manager --out certs-dev/client"
+    )]
+    Ca(ca::CaCommand),
     /// Ask the running sidecar about its certificates, and tell it which to use
     #[command(
         subcommand,
@@ -51,13 +58,6 @@ enum Command {
     Identity(operate::IdentityCommand),
     Wait(operate::WaitArgs),
     Shutdown(operate::ShutdownArgs),
-    /// A small certificate authority, for development and staging only
-    #[command(
-        subcommand,
-        after_help = "Example:\n  delius-sidecar ca init --dir certs-dev/ca\n  \
-                      delius-sidecar ca issue --dir certs-dev/ca --dns allocation-manager --out certs-dev/client"
-    )]
-    Ca(ca::CaCommand),
 }
 
 /// Runs the program.

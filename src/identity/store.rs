@@ -9,14 +9,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256};
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use zeroize::Zeroizing;
 
 use super::rotation::Digest;
+use crate::cert::Trusted;
+use crate::cert::crl::{self, CrlError, CrlFacts};
 use crate::cert::facts::Facts;
-use crate::cert::load::{self, Bundle, LoadError};
+use crate::cert::load::{self, Bundle, LoadError, Source};
 use crate::cert::verify::{self, Finding, Purpose, Severity, What};
-use crate::config::settings::{Material, Revocation, Trust};
+use crate::config::settings::{Material, Revocation, Stale, Trust};
 use crate::fault::{Code, Fault};
 use crate::transport::tls::TlsError;
 
@@ -28,12 +30,8 @@ pub const CLOCK_SKEW: i64 = 60;
 pub enum Refusal {
     #[error("cannot read {}: {error}; check that the secret is mounted and that this user may read it", .path.display())]
     Unreadable { path: PathBuf, error: io::Error },
-    #[error("{} and {}: {error}", .certificate.display(), .key.display())]
-    Pair {
-        certificate: PathBuf,
-        key: PathBuf,
-        error: LoadError,
-    },
+    #[error("{}: {error}", .files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(" and "))]
+    Identity { files: Vec<PathBuf>, error: LoadError },
     #[error("{}: {error}", .path.display())]
     Bundle { path: PathBuf, error: LoadError },
     #[error("{}: {}", .path.display(), .findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
@@ -42,6 +40,8 @@ pub enum Refusal {
         findings: Vec<Finding>,
         expired: bool,
     },
+    #[error("{}: {error}", .path.display())]
+    Crl { path: PathBuf, error: CrlError },
     #[error("the operating system's trust store: {0}; name a bundle in `trust`, or put a store into the image")]
     SystemTrust(String),
     #[error(transparent)]
@@ -75,12 +75,13 @@ pub struct Pair {
     pub warnings: Vec<Finding>,
 }
 
-/// Whom to believe.
+/// Whom to believe, and what that says.
 #[derive(Debug)]
-pub struct Trusted {
-    pub anchors: Vec<CertificateDer<'static>>,
-    /// What they say; empty for the system's store, which holds hundreds that nobody here is responsible for.
+pub struct Believed {
+    pub trusted: Trusted,
+    /// Of the anchors; empty for the system's store, which holds hundreds that nobody here is responsible for.
     pub facts: Vec<Facts>,
+    pub crls: Vec<CrlFacts>,
 }
 
 /// Reads files together, for [`identity`] and [`trusted`].
@@ -132,50 +133,88 @@ pub fn identity(
 }
 
 fn bundle(sight: &Sight, material: &Material) -> Result<Bundle, Refusal> {
-    let (certificate, key) = match material {
+    let source = match material {
         Material::Pem {
             certificate,
             private_key,
-            ..
-        } => (certificate, private_key),
-        Material::Pkcs12 { file, .. } => (file, file),
+            password_file,
+        } => Source::Pem {
+            certificate: sight.bytes(certificate)?,
+            private_key: sight.bytes(private_key)?,
+            password: password_file.as_deref().map(|file| sight.bytes(file)).transpose()?,
+        },
+        Material::Pkcs12 { file, password_file } => Source::Pkcs12 {
+            file: sight.bytes(file)?,
+            password: sight.bytes(password_file)?,
+        },
     };
-    load::bundle(sight.bytes(certificate)?, sight.bytes(key)?).map_err(|error| Refusal::Pair {
-        certificate: certificate.clone(),
-        key: key.clone(),
+    load::identity(source).map_err(|error| Refusal::Identity {
+        files: material.files().into_iter().map(Path::to_owned).collect(),
         error,
     })
 }
 
-/// The anchors of a trust setting.
+/// Refuses a pair that stands on a list of revoked certificates.
+///
+/// # Errors
+/// [`Refusal`] that says on which.
+pub fn not_revoked(
+    pair: &Pair,
+    material: &Material,
+    lists: &[CertificateRevocationListDer<'_>],
+) -> Result<(), Refusal> {
+    match verify::revocation(&pair.bundle, lists) {
+        None => Ok(()),
+        Some(finding) => Err(Refusal::Unfit {
+            path: material.first().to_owned(),
+            findings: vec![finding],
+            expired: false,
+        }),
+    }
+}
+
+/// The anchors of a trust setting and the lists of revoked certificates that go with them.
 ///
 /// # Errors
 /// [`Refusal`] when they cannot be read or there are none.
-pub fn trusted(sight: &Sight, trust: &Trust, _crl: Option<&Revocation>) -> Result<Trusted, Refusal> {
-    match trust {
+pub fn believed(sight: &Sight, trust: &Trust, revocation: Option<&Revocation>) -> Result<Believed, Refusal> {
+    let (anchors, facts) = match trust {
         Trust::Bundle(path) => {
             let anchors = load::anchors(sight.bytes(path)?).map_err(|error| Refusal::Bundle {
                 path: path.clone(),
                 error,
             })?;
             let facts = anchors.iter().filter_map(|der| Facts::read(der).ok()).collect();
-            Ok(Trusted { anchors, facts })
+            (anchors, facts)
         }
-        Trust::System => {
-            let found = rustls_native_certs::load_native_certs();
-            if found.certs.is_empty() {
-                let reason = found
-                    .errors
-                    .first()
-                    .map_or_else(|| "no certificate found".to_owned(), ToString::to_string);
-                return Err(Refusal::SystemTrust(reason));
-            }
-            Ok(Trusted {
-                anchors: found.certs,
-                facts: Vec::new(),
-            })
-        }
+        Trust::System => (of_the_system()?, Vec::new()),
+    };
+    let crls = match revocation {
+        Some(revocation) => crl::read(sight.bytes(&revocation.file)?).map_err(|error| Refusal::Crl {
+            path: revocation.file.clone(),
+            error,
+        })?,
+        None => Vec::new(),
+    };
+    Ok(Believed {
+        facts,
+        crls: crls.iter().filter_map(|der| CrlFacts::read(der)).collect(),
+        trusted: Trusted {
+            anchors,
+            crls,
+            refuse_stale: revocation.is_some_and(|revocation| revocation.stale == Stale::Refuse),
+        },
+    })
+}
+
+fn of_the_system() -> Result<Vec<CertificateDer<'static>>, Refusal> {
+    let found = rustls_native_certs::load_native_certs();
+    if found.certs.is_empty() {
+        let first = found.errors.first();
+        let reason = first.map_or_else(|| "no certificate found".to_owned(), ToString::to_string);
+        return Err(Refusal::SystemTrust(reason));
     }
+    Ok(found.certs)
 }
 
 /// The hash that tells one chain from another; the key follows from its leaf.

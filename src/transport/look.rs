@@ -250,6 +250,7 @@ mod tests {
     use tokio_rustls::TlsAcceptor;
 
     use super::*;
+    use crate::cert::Trusted;
     use crate::cert::issue::{Authority, Purposes, Spec, Validity};
     use crate::cert::load;
     use crate::config::settings::TlsVersion;
@@ -270,7 +271,8 @@ mod tests {
     /// One handshake with a server that asks for certificates of `client_ca`; its own has long expired.
     async fn looked(client_ca: &Authority, identity: Option<&Bundle>) -> Result<Seen, DialError> {
         let bundle = leaf(client_ca, Purposes::Server);
-        let verifier = tls::client_verifier(&[client_ca.certificate().clone()]).expect("TLS");
+        let trusted = Trusted::anchors(vec![client_ca.certificate().clone()]);
+        let verifier = tls::client_verifier(&trusted).expect("a verifier");
         let config = tls::server_config(&bundle, verifier, TlsVersion::V1_2).expect("TLS");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();

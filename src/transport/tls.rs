@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::Resumption;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
@@ -17,6 +17,7 @@ use rustls::{
 };
 use rustls_pki_types::CertificateDer;
 
+use crate::cert::Trusted;
 use crate::cert::load::Bundle;
 use crate::config::settings::TlsVersion;
 use crate::fault::{Code, Fault};
@@ -48,8 +49,10 @@ pub enum TlsError {
     Anchor { position: usize, reason: String },
     #[error("the certificate and key cannot be used for TLS: {0}")]
     Identity(String),
-    #[error("the client CA bundle cannot be used: {0}")]
+    #[error("the client CA bundle or its CRL cannot be used: {0}")]
     ClientCa(String),
+    #[error("the trust bundle or its CRL cannot be used: {0}")]
+    Trust(String),
 }
 
 fn roots(anchors: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {
@@ -72,20 +75,27 @@ fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
     }
 }
 
-/// The configuration of one generation towards one upstream.
+/// The configuration of one generation towards one upstream. With lists of revoked certificates the server's
+/// certificate must be known not to be on its issuer's; `cert::chain` judges with the same options.
 ///
 /// # Errors
 /// [`TlsError`] when an anchor or the identity cannot be used.
 pub fn client_config(
     identity: Option<&Bundle>,
-    anchors: &[CertificateDer<'static>],
+    trusted: &Trusted,
     min: TlsVersion,
     http2: bool,
 ) -> Result<ClientConfig, TlsError> {
+    let mut verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(&trusted.anchors)?), provider())
+        .with_crls(trusted.crls.iter().cloned())
+        .only_check_end_entity_revocation();
+    if trusted.refuse_stale {
+        verifier = verifier.enforce_revocation_expiration();
+    }
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(versions(min))
         .map_err(|e| TlsError::Identity(e.to_string()))?
-        .with_root_certificates(roots(anchors)?);
+        .with_webpki_verifier(verifier.build().map_err(|e| TlsError::Trust(e.to_string()))?);
     let mut config = match identity {
         Some(bundle) => builder
             .with_client_auth_cert(bundle.chain().to_vec(), bundle.key().clone_key())
@@ -99,14 +109,19 @@ pub fn client_config(
     Ok(config)
 }
 
-/// What judges the certificates of callers: one is required.
+/// What judges the certificates of callers: one is required. With lists of revoked certificates it must be known not to
+/// be on its issuer's; `cert::chain` judges with the same options.
 ///
 /// # Errors
 /// [`TlsError`] when the client CA cannot be used.
-pub fn client_verifier(client_ca: &[CertificateDer<'static>]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots(client_ca)?), provider())
-        .build()
-        .map_err(|e| TlsError::ClientCa(e.to_string()))
+pub fn client_verifier(trusted: &Trusted) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(&trusted.anchors)?), provider())
+        .with_crls(trusted.crls.iter().cloned())
+        .only_check_end_entity_revocation();
+    if trusted.refuse_stale {
+        verifier = verifier.enforce_revocation_expiration();
+    }
+    verifier.build().map_err(|e| TlsError::ClientCa(e.to_string()))
 }
 
 /// The configuration of the gateway's front.
@@ -154,6 +169,8 @@ pub enum Failure {
     Dates,
     /// The server's certificate has been revoked.
     ServerRevoked,
+    /// The CRL does not say whether the server's certificate has been revoked: it is another CA's, or out of date.
+    ServerRevocationUnknown,
     /// The server's certificate is unacceptable for another reason.
     ServerCertificate,
     /// No common version or cipher suite.
@@ -177,6 +194,7 @@ impl Failure {
             Self::Name => "name_mismatch",
             Self::Dates => "server_certificate_dates",
             Self::ServerRevoked => "server_revoked",
+            Self::ServerRevocationUnknown => "server_revocation_unknown",
             Self::ServerCertificate => "server_certificate",
             Self::Protocol => "protocol",
             Self::NotTls => "not_tls",
@@ -198,6 +216,7 @@ pub fn judge(error: &io::Error, when: &str, peer: &dyn fmt::Display) -> (Failure
     let (failure, code) = match tls {
         Error::AlertReceived(alert) => of_alert(*alert),
         Error::InvalidCertificate(reason) => (of_certificate(reason), Code::UpstreamTls),
+        Error::InvalidCertRevocationList(_) => (Failure::ServerRevocationUnknown, Code::UpstreamTls),
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => (Failure::NotTls, Code::UpstreamTls),
         Error::PeerIncompatible(_) => (Failure::Protocol, Code::UpstreamTls),
         _ => (Failure::Other, Code::UpstreamTls),
@@ -234,6 +253,9 @@ fn of_certificate(reason: &CertificateError) -> Failure {
         E::NotValidForName | E::NotValidForNameContext { .. } => Failure::Name,
         E::UnknownIssuer => Failure::UnknownIssuer,
         E::Revoked => Failure::ServerRevoked,
+        E::UnknownRevocationStatus | E::ExpiredRevocationList | E::ExpiredRevocationListContext { .. } => {
+            Failure::ServerRevocationUnknown
+        }
         _ => Failure::ServerCertificate,
     }
 }
@@ -253,6 +275,9 @@ fn advice(failure: Failure) -> &'static str {
         Failure::Name => "the server's certificate is for another name: check `url` and `server_name`",
         Failure::Dates => "the server's certificate is not valid now: tell its operators, and compare the clocks",
         Failure::ServerRevoked => "the CRL says that the server's certificate was revoked: tell its operators",
+        Failure::ServerRevocationUnknown => {
+            "the file in `crl` does not tell whether the server's certificate was revoked: fetch its CA's newest list"
+        }
         Failure::ServerCertificate => "the server's certificate is not acceptable",
         Failure::Protocol => "no TLS version or cipher suite in common, or it wants a certificate that it did not get",
         Failure::NotTls => "what answers there does not speak TLS: check the port",

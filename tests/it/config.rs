@@ -765,3 +765,66 @@ fn the_command_line_is_consistent_and_its_help_has_an_example() {
     assert_eq!(line.check.file.config.as_deref(), Some(Path::new("f.toml")));
     assert_eq!(line.check.output, Output::Json);
 }
+
+#[test]
+fn a_crl_that_is_out_of_date_is_an_error_or_a_warning_as_it_was_chosen() {
+    let (directory, config) = with_certificate("allocation-manager", NOW + 200 * DAY);
+    let at = |name: &str| directory.path().join(name);
+    let root = Authority::new_root(
+        "crl",
+        Validity {
+            not_before: NOW - 30 * DAY,
+            not_after: NOW + DAY,
+        },
+    )
+    .expect("a root");
+    let text = fs::read_to_string(&config).expect("readable");
+    let list = |next: i64| {
+        let list = root.crl(&[] as &[&str], NOW - 9 * DAY, next).expect("a list");
+        fs::write(at("ca.crl"), list).expect("written");
+    };
+    let choose = |word: &str| {
+        let keys = format!(
+            "trial = \"GET /health\"\ncrl = \"{}\"\ncrl_stale = \"{word}\"",
+            at("ca.crl").display()
+        );
+        fs::write(&config, text.replace("trial = \"GET /health\"", &keys)).expect("written");
+        judge(&config, false).problems.lines()
+    };
+    list(NOW + DAY);
+    assert_eq!(choose("refuse"), "");
+    list(NOW - DAY);
+    let refused = choose("refuse");
+    expect(&refused, "config.toml:15:7: error: ");
+    expect(
+        &refused,
+        "the CRL of \"CN=crl\" was to be renewed by 2025-12-31T00:00:00Z",
+    );
+    expect(&choose("accept"), "config.toml:15:7: warning: ");
+    fs::write(at("ca.crl"), "nothing").expect("written");
+    expect(&choose("accept"), "ca.crl: the CRL file is not PEM");
+}
+
+#[test]
+fn a_wrong_password_is_shown_at_its_own_key_and_never_itself() {
+    let (directory, config) = with_certificate("allocation-manager", NOW + 200 * DAY);
+    let at = |name: &str| directory.path().join(name);
+    let Some(openssl) = crate::support::openssl::OpenSsl::find(directory.path()) else {
+        return;
+    };
+    openssl.run("pkcs12 -export -inkey tls.key -in tls.crt -passout pass:correct -out tls.p12");
+    let text = fs::read_to_string(&config).expect("readable");
+    let certificate = format!("certificate = \"{}\"", at("tls.crt").display());
+    let key = format!("private_key = \"{}\"", at("tls.key").display());
+    let store = format!("pkcs12 = \"{}\"", at("tls.p12").display());
+    let password = format!("password_file = \"{}\"", at("password").display());
+    fs::write(&config, text.replace(&certificate, &store).replace(&key, &password)).expect("written");
+    fs::write(at("password"), "correct\n").expect("written");
+    let found = judge(&config, false).problems;
+    assert!(found.is_empty(), "{found}");
+    fs::write(at("password"), "hunter2").expect("written");
+    let found = judge(&config, false).problems;
+    expect(&found.lines(), "config.toml:8:17: error: ");
+    expect(&found.lines(), "the password does not open the PKCS#12");
+    assert!(!found.annotated(Style::Plain).contains("hunter2"), "{found}");
+}

@@ -21,6 +21,7 @@ mod http2;
 mod imports;
 mod limits;
 mod listen;
+mod material;
 mod observe;
 mod peers;
 mod refusals;

@@ -147,6 +147,7 @@ fn rows_of(upstream: &str, name: &str, in_use: &InUse) -> Vec<Identity> {
         number,
         chain,
         trust,
+        crls: _,
         server,
     } = in_use;
     if upstream == OWN {

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::pem::PemObject as _;
 
 use super::super::issue::{Authority, Issued, KeyKind, Purposes, Spec, Validity, pem};
 use super::*;
@@ -103,10 +104,58 @@ fn one_file_with_certificate_and_key_serves_as_both() {
 fn an_encrypted_key_is_named_as_such_in_both_formats() {
     let (chain, key) = pair();
     let pkcs8 = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
-    assert!(matches!(load(&chain, &pkcs8), Err(LoadError::EncryptedKey(kind)) if kind.contains("PKCS#8")));
+    assert_eq!(load(&chain, &pkcs8).unwrap_err(), LoadError::EncryptedKey);
     let legacy = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n\
                   -----END RSA PRIVATE KEY-----\n";
-    assert!(matches!(load(&chain, legacy), Err(LoadError::EncryptedKey(kind)) if kind.contains("DEK-Info")));
+    let refused = load(&chain, legacy).unwrap_err();
+    assert_eq!(refused, LoadError::LegacyEncryption);
+    assert!(refused.to_string().contains("openssl pkcs8 -topk8"), "{refused}");
+}
+
+#[test]
+fn one_line_end_after_a_password_is_not_a_part_of_it() {
+    for (file, expected) in [
+        ("open", "open"),
+        ("open\n", "open"),
+        ("open\r\n", "open"),
+        ("open\n\n", "open\n"),
+        ("open\r", "open\r"),
+        (" open ", " open "),
+        ("", ""),
+        ("\n", ""),
+    ] {
+        assert_eq!(protected::password(file.as_bytes()), expected.as_bytes(), "{file:?}");
+    }
+}
+
+#[test]
+fn a_java_keystore_is_named_with_the_way_out() {
+    let (_, key) = pair();
+    for (magic, kind) in [(b"\xfe\xed\xfe\xed", "JKS"), (b"\xce\xce\xce\xce", "JCEKS")] {
+        let store = [magic.as_slice(), &[0, 0, 0, 2, 0]].concat();
+        let part = Part::Certificate;
+        let refused = bundle(&store, key.as_bytes()).unwrap_err();
+        assert_eq!(refused, LoadError::JavaKeystore { part, kind });
+        assert!(refused.to_string().contains("keytool -importkeystore"), "{refused}");
+        let part = Part::Pkcs12;
+        let refused = identity(Source::Pkcs12 {
+            file: &store,
+            password: b"",
+        });
+        assert_eq!(refused.unwrap_err(), LoadError::JavaKeystore { part, kind });
+    }
+}
+
+#[test]
+fn another_file_in_the_place_of_a_pkcs12_file_is_named() {
+    let (chain, key) = pair();
+    let store = |file: &[u8]| identity(Source::Pkcs12 { file, password: b"x" }).unwrap_err();
+    assert_eq!(store(chain.as_bytes()), LoadError::NotPkcs12("it is PEM".to_owned()));
+    assert_eq!(store(b"hello"), LoadError::NotPkcs12("it is not DER".to_owned()));
+    assert_eq!(store(b""), LoadError::Empty(Part::Pkcs12));
+    assert!(matches!(store(&der_of(&key)), LoadError::NotPkcs12(_)));
+    let indefinite = [0x30, 0x80, 2, 1, 3, 0x30, 0x80, 0, 0, 0, 0];
+    assert!(matches!(store(&indefinite), LoadError::Pkcs12Protection(reason) if reason.contains("BER")));
 }
 
 #[test]

@@ -4,11 +4,12 @@
 //! stops at its first error, so it comes apart, in [`chain_to`]. Clocks differ: within `skew` of a date a finding is a
 //! warning, beyond it a refusal.
 
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, ServerName};
 use webpki::EndEntityCert;
 
 use super::chain;
-pub use super::chain::{ChainError, chain_to};
+pub use super::chain::{ChainError, Trusted, chain_to};
+use super::crl;
 use super::facts::{Facts, KeyAlgorithm, date, span};
 use super::load::Bundle;
 
@@ -53,6 +54,8 @@ pub enum What {
     CaAsLeaf,
     SelfSigned,
     OldVersion,
+    /// It is on the list of its issuer.
+    Revoked,
 }
 
 /// One thing to know about a bundle.
@@ -100,6 +103,24 @@ pub fn chain_findings(
     out
 }
 
+/// Whether the certificate stands on the list of its issuer, if that is among the lists. Nothing is said where it is
+/// not: then the other side, which knows its lists, decides.
+#[must_use]
+pub fn revocation(bundle: &Bundle, lists: &[CertificateRevocationListDer<'_>]) -> Option<Finding> {
+    let list = crl::revoked(&bundle.chain()[0], lists)?;
+    let leaf = bundle.leaf_facts();
+    Some(Finding::refuse(
+        What::Revoked,
+        format!(
+            "the certificate \"{}\" (serial {}) has been revoked: it is on the list of \"{}\" of {}; a new one is needed",
+            leaf.subject,
+            leaf.serial,
+            list.issuer,
+            date(list.this_update)
+        ),
+    ))
+}
+
 impl What {
     /// The stable word for logs and metrics.
     #[must_use]
@@ -119,6 +140,7 @@ impl What {
             Self::CaAsLeaf => "ca_as_leaf",
             Self::SelfSigned => "self_signed",
             Self::OldVersion => "old_version",
+            Self::Revoked => "revoked",
         }
     }
 }

@@ -132,7 +132,13 @@ fn unstated_purposes_are_no_finding_as_in_the_tls_stack() {
     let root = root();
     let bundle = bundle(&root.issue(&spec(Purposes::Unstated)).unwrap());
     assert_eq!(found(&bundle, Purpose::Client, &[], NOW), []);
-    chain_to(&bundle, &[root.certificate().clone()], Purpose::Client, NOW).unwrap();
+    chain_to(
+        &bundle,
+        &Trusted::anchors(vec![root.certificate().clone()]),
+        Purpose::Client,
+        NOW,
+    )
+    .unwrap();
 }
 
 #[test]
@@ -197,7 +203,12 @@ fn a_ca_certificate_is_no_leaf() {
         found(&bundle, Purpose::Client, &[], NOW),
         [(Severity::Refuse, What::CaAsLeaf)]
     );
-    let refused = chain_to(&bundle, &[root.certificate().clone()], Purpose::Client, NOW);
+    let refused = chain_to(
+        &bundle,
+        &Trusted::anchors(vec![root.certificate().clone()]),
+        Purpose::Client,
+        NOW,
+    );
     assert_eq!(refused, Err(ChainError::CaAsLeaf("client")));
 }
 
@@ -208,7 +219,12 @@ fn a_self_signed_certificate_is_found_and_does_not_chain() {
         found(&bundle, Purpose::Client, &[], NOW),
         [(Severity::Warn, What::SelfSigned)]
     );
-    let refused = chain_to(&bundle, &[root().certificate().clone()], Purpose::Client, NOW);
+    let refused = chain_to(
+        &bundle,
+        &Trusted::anchors(vec![root().certificate().clone()]),
+        Purpose::Client,
+        NOW,
+    );
     assert!(matches!(refused, Err(ChainError::UnknownIssuer { .. })), "{refused:?}");
 }
 
@@ -291,4 +307,25 @@ fn a_chain_out_of_order_and_a_stranger_in_it_are_told_apart() {
         with(&[&root, &stranger, &intermediate]),
         [(Severity::Warn, What::ChainOrder), (Severity::Warn, What::Unrelated)]
     );
+}
+
+#[test]
+fn a_revoked_certificate_is_found_by_the_list_of_its_issuer_only() {
+    let (root, other) = (
+        root(),
+        Authority::new_root("Other", Validity::days(NOW - DAY, 10)).unwrap(),
+    );
+    let issued = root
+        .issue(&Spec::new("app", Purposes::Client, Validity::days(NOW - DAY, 10)))
+        .unwrap();
+    let bundle = load::bundle(issued.chain_pem.as_bytes(), issued.key_pem.expose().as_bytes()).unwrap();
+    let lists = |pem: String| crl::read(pem.as_bytes()).unwrap();
+    let of_another = lists(other.crl(&[&issued.serial], NOW - DAY, NOW + DAY).unwrap());
+    assert_eq!(revocation(&bundle, &of_another), None);
+    let clean = lists(root.crl(&[] as &[&str], NOW - DAY, NOW + DAY).unwrap());
+    assert_eq!(revocation(&bundle, &clean), None);
+    let on_it = lists(root.crl(&[&issued.serial], NOW - DAY, NOW + DAY).unwrap());
+    let finding = revocation(&bundle, &on_it).unwrap();
+    assert_eq!((finding.severity, finding.what.as_str()), (Severity::Refuse, "revoked"));
+    assert!(finding.text.contains(&issued.serial), "{finding}");
 }

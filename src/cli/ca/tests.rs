@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::made::{Made, Taken};
 use super::*;
+use crate::cert::Trusted;
 use crate::cert::load;
 use crate::cert::verify::{self, Purpose};
 
@@ -67,7 +68,7 @@ fn a_ca_and_a_leaf_are_written_where_asked_and_chain_to_each_other() {
     let read = |name: &str| fs::read(at.join("client").join(name)).unwrap();
     let bundle = load::bundle(&read("tls.crt"), &read("tls.key")).unwrap();
     let anchors = load::anchors(&read("ca.crt")).unwrap();
-    verify::chain_to(&bundle, &anchors, Purpose::Client, NOW).unwrap();
+    verify::chain_to(&bundle, &Trusted::anchors(anchors.clone()), Purpose::Client, NOW).unwrap();
     assert_eq!(bundle.leaf_facts(), &leaf.facts);
     assert_eq!(mode(at.join("ca/ca.key")), 0o600);
     assert_eq!(mode(at.join("client/tls.key")), 0o600);
@@ -222,7 +223,7 @@ fn a_rollover_signs_with_a_new_issuing_ca_and_the_old_leafs_stay_good() {
     let issuer = |place: &str| {
         let read = |name: &str| fs::read(at.join(place).join(name)).unwrap();
         let bundle = load::bundle(&read("tls.crt"), &read("tls.key")).unwrap();
-        verify::chain_to(&bundle, &anchors, Purpose::Client, NOW).unwrap();
+        verify::chain_to(&bundle, &Trusted::anchors(anchors.clone()), Purpose::Client, NOW).unwrap();
         bundle.leaf_facts().issuer.clone()
     };
     assert_ne!(issuer("before"), issuer("after"));

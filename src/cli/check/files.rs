@@ -3,10 +3,14 @@
 use std::fs;
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use super::reason;
-use crate::cert::load::{self, LoadError};
+use crate::cert::crl::{self, CrlFacts};
+use crate::cert::facts::date;
+use crate::cert::load::{self, LoadError, Part, Source};
 use crate::cert::verify::{self, Purpose};
-use crate::config::settings::{GatewaySettings, Material, Settings, Trust, Upstream};
+use crate::config::settings::{GatewaySettings, Material, Revocation, Settings, Stale, Trust, Upstream};
 use crate::config::{Loaded, Place, Problem};
 
 /// Clocks of two machines differ by this much, in seconds.
@@ -20,7 +24,9 @@ pub(super) fn run(loaded: &Loaded<Settings>, now: i64) -> Vec<Problem> {
         material(&identity.material, at, judged, now, &mut problems);
     }
     for (name, upstream) in &loaded.settings.upstreams {
-        trust(upstream, &loaded.place(&["upstream", name, "trust"]), &mut problems);
+        let at = |key: &str| loaded.place(&["upstream", name, key]);
+        trust(upstream, &at("trust"), &mut problems);
+        revocation(upstream.crl.as_ref(), &at("crl"), now, &mut problems);
     }
     problems
 }
@@ -31,6 +37,7 @@ pub(super) fn gateway(loaded: &Loaded<GatewaySettings>, now: i64) -> Vec<Problem
     let at = |key: &str| loaded.place(&["gateway", key]);
     material(&settings.material, at, (Purpose::Server, &[]), now, &mut problems);
     anchors(&settings.client_ca, &at("client_ca"), &mut problems);
+    revocation(settings.crl.as_ref(), &at("crl"), now, &mut problems);
     problems
 }
 
@@ -42,24 +49,52 @@ fn material(
     now: i64,
     problems: &mut Vec<Problem>,
 ) {
-    let (chain, key, [chain_place, key_place]) = match material {
+    let (first, first_key) = match material {
+        Material::Pem { certificate, .. } => (certificate, "certificate"),
+        Material::Pkcs12 { file, .. } => (file, "pkcs12"),
+    };
+    let mut read = |path: &Path, key: &str| content(path, &place(key), problems).map(Zeroizing::new);
+    let loaded = match material {
         Material::Pem {
             certificate,
             private_key,
-            ..
-        } => (certificate, private_key, ["certificate", "private_key"].map(&place)),
-        Material::Pkcs12 { file, .. } => (file, file, ["pkcs12", "pkcs12"].map(&place)),
+            password_file,
+        } => {
+            let chain = read(certificate, first_key);
+            let key = if private_key == certificate {
+                chain.clone()
+            } else {
+                read(private_key, "private_key")
+            };
+            let password = password_file.as_ref().map(|path| read(path, "password_file"));
+            let (Some(chain), Some(key)) = (chain, key) else { return };
+            let password = match password {
+                Some(Some(password)) => Some(password),
+                Some(None) => return,
+                None => None,
+            };
+            load::identity(Source::Pem {
+                certificate: &chain,
+                private_key: &key,
+                password: password.as_ref().map(|password| password.as_slice()),
+            })
+        }
+        Material::Pkcs12 { file, password_file } => {
+            let (file, password) = (read(file, first_key), read(password_file, "password_file"));
+            let (Some(file), Some(password)) = (file, password) else {
+                return;
+            };
+            load::identity(Source::Pkcs12 {
+                file: &file,
+                password: &password,
+            })
+        }
     };
-    let chain_pem = content(chain, &chain_place, problems);
-    let key_pem = content(key, &key_place, problems);
-    let (Some(chain_pem), Some(key_pem)) = (chain_pem, key_pem) else {
-        return;
-    };
-    match load::bundle(&chain_pem, &key_pem) {
+    match loaded {
         Ok(bundle) => {
             for finding in verify::findings(&bundle, purpose, expect_dns, now, SKEW) {
-                let place = chain_place.clone();
-                let text = format!("{}: {}", chain.display(), finding.text);
+                let place = place(first_key);
+                let text = format!("{}: {}", first.display(), finding.text);
                 problems.push(match finding.severity {
                     verify::Severity::Refuse => Problem::error(place, text),
                     verify::Severity::Warn => Problem::warning(place, text),
@@ -67,33 +102,30 @@ fn material(
             }
         }
         Err(error) => {
-            let (path, place) = if is_about_the_key(&error) {
-                (key, key_place)
-            } else {
-                (chain, chain_place)
-            };
-            problems.push(Problem::error(place, format!("{}: {error}", path.display())));
+            let (path, key) = at_fault(material, &error);
+            problems.push(Problem::error(place(key), format!("{}: {error}", path.display())));
         }
     }
 }
 
-const fn is_about_the_key(error: &LoadError) -> bool {
-    use load::Part::PrivateKey;
-    matches!(
-        error,
-        LoadError::Empty(PrivateKey)
-            | LoadError::NotPem(PrivateKey)
-            | LoadError::Der(PrivateKey)
-            | LoadError::Pkcs12(PrivateKey)
-            | LoadError::DamagedPem { part: PrivateKey, .. }
-            | LoadError::Missing { part: PrivateKey, .. }
-            | LoadError::CertificateInstead
-            | LoadError::PublicKeyInstead
-            | LoadError::EncryptedKey(_)
-            | LoadError::ManyKeys(_)
-            | LoadError::UnusableKey(_)
-            | LoadError::KeyMismatch { .. }
-    )
+/// The file that is to be looked at first, and the key that names it.
+fn at_fault<'a>(material: &'a Material, error: &LoadError) -> (&'a Path, &'static str) {
+    match material {
+        Material::Pem {
+            password_file: Some(path),
+            ..
+        }
+        | Material::Pkcs12 {
+            password_file: path, ..
+        } if error.is_about_the_password() => (path, "password_file"),
+        Material::Pem {
+            certificate,
+            private_key,
+            ..
+        } if error.part() == Part::PrivateKey && private_key != certificate => (private_key, "private_key"),
+        Material::Pem { certificate, .. } => (certificate, "certificate"),
+        Material::Pkcs12 { file, .. } => (file, "pkcs12"),
+    }
 }
 
 fn trust(upstream: &Upstream, place: &Place, problems: &mut Vec<Problem>) {
@@ -107,6 +139,37 @@ fn anchors(path: &Path, place: &Place, problems: &mut Vec<Problem>) {
         && let Err(error) = load::anchors(&pem)
     {
         problems.push(Problem::error(place.clone(), format!("{}: {error}", path.display())));
+    }
+}
+
+/// A list that cannot be used refuses everybody; one that is out of date does where that was chosen.
+fn revocation(crl: Option<&Revocation>, place: &Place, now: i64, problems: &mut Vec<Problem>) {
+    let Some(Revocation { file, stale }) = crl else { return };
+    let Some(bytes) = content(file, place, problems) else {
+        return;
+    };
+    let shown = file.display();
+    let lists = match crl::read(&bytes) {
+        Ok(lists) => lists,
+        Err(error) => return problems.push(Problem::error(place.clone(), format!("{shown}: {error}"))),
+    };
+    for facts in lists.iter().filter_map(|list| CrlFacts::read(list)) {
+        let Some(next) = facts.next_update.filter(|_| facts.is_stale(now)) else {
+            continue;
+        };
+        let by = format!(
+            "{shown}: the CRL of \"{}\" was to be renewed by {}",
+            facts.issuer,
+            date(next)
+        );
+        problems.push(match stale {
+            Stale::Refuse => Problem::error(
+                place.clone(),
+                format!("{by}, so no certificate of that CA would be accepted"),
+            )
+            .right("fetch the CA's new list, or say crl_stale = \"accept\""),
+            Stale::Accept => Problem::warning(place.clone(), by).right("fetch the CA's new list"),
+        });
     }
 }
 

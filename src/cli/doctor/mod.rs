@@ -12,6 +12,7 @@ mod report;
 mod request;
 mod server;
 mod strangers;
+mod trust;
 mod way;
 
 use std::collections::BTreeMap;
@@ -270,7 +271,10 @@ impl<'a> Ground<'a> {
             }
             return;
         }
-        let anchors = files::anchors(&self.upstream.trust, now, lines);
+        let trusted = trust::examine(self.upstream, now, lines);
+        if let (Some(bundle), Some(trusted)) = (self.bundle, &trusted) {
+            trust::revocation(bundle, trusted, lines);
+        }
         if !way::reach(self, lines).await {
             lines.skip("tls", "there is no connection");
             lines.skip("request", "there is no connection");
@@ -281,8 +285,8 @@ impl<'a> Ground<'a> {
             lines.skip("request", "there is no TLS connection");
             return;
         };
-        let accepted = match &anchors {
-            Some(anchors) => server::certificate(self, &seen, anchors, now, lines),
+        let accepted = match &trusted {
+            Some(trusted) => server::certificate(self, &seen, trusted, now, lines),
             None => {
                 lines.skip("server certificate", "there is no trust bundle to judge it by");
                 false
@@ -290,9 +294,9 @@ impl<'a> Ground<'a> {
         };
         request::asked(self, &seen, lines);
         let identity_lacks = self.upstream.identity.is_some() && self.bundle.is_none();
-        match &anchors {
+        match &trusted {
             _ if identity_lacks => lines.skip("request", "there is no identity to show"),
-            Some(anchors) if accepted => request::ask(self, &seen, anchors, now, lines).await,
+            Some(trusted) if accepted => request::ask(self, &seen, trusted, now, lines).await,
             _ => lines.skip(
                 "request",
                 "the server's certificate is not acceptable: nothing is sent to it",

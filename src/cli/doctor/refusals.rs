@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 
 use super::report::{Lines, Subject};
 use super::strangers::{self, Shows};
-use super::{DoctorArgs, Ground, files};
+use super::{DoctorArgs, Ground, files, trust};
 use crate::cert::facts::date;
 use crate::cert::load::Bundle;
 use crate::cli::output::{self, Format, Show, Tone, paint};
@@ -111,8 +111,8 @@ async fn round(args: &DoctorArgs, settings: &Settings, name: &str, upstream: &Up
             "its files cannot be used; run `doctor` without --refusals",
         ));
     };
-    let anchors = match files::trusted(&upstream.trust) {
-        Ok(anchors) => anchors,
+    let trusted = match trust::read_as_is(upstream) {
+        Ok(trusted) => trusted,
         Err(refusal) => return not_at_all(refusal.to_string()),
     };
     let Ok(ground) = Ground::new(args, upstream, Some(&own)) else {
@@ -121,7 +121,7 @@ async fn round(args: &DoctorArgs, settings: &Settings, name: &str, upstream: &Up
         ));
     };
     let connector = |shown: Option<&Bundle>| {
-        tls::client_config(shown, &anchors, upstream.tls_min, false)
+        tls::client_config(shown, &trusted, upstream.tls_min, false)
             .map(|config| TlsConnector::from(Arc::new(config)))
             .map_err(|error| error.to_string())
     };

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use jiff::fmt::rfc2822::DateTimeParser;
-use rustls_pki_types::CertificateDer;
 use tokio_rustls::TlsConnector;
 
 use super::Ground;
 use super::report::Lines;
+use crate::cert::chain::Trusted;
 use crate::cert::facts::span;
 use crate::fault::Code;
 use crate::identity::preflight::{self, Trial, Verdict};
@@ -70,15 +70,9 @@ pub(super) fn asked(ground: &Ground<'_>, seen: &Seen, lines: &mut Lines) {
 }
 
 /// One real request with the certificate in its files; answers what came of it, for the comparison of clocks.
-pub(super) async fn ask(
-    ground: &Ground<'_>,
-    seen: &Seen,
-    anchors: &[CertificateDer<'static>],
-    now: i64,
-    lines: &mut Lines,
-) {
+pub(super) async fn ask(ground: &Ground<'_>, seen: &Seen, trusted: &Trusted, now: i64, lines: &mut Lines) {
     const CHECK: &str = "request";
-    let config = match tls::client_config(ground.bundle, anchors, ground.upstream.tls_min, false) {
+    let config = match tls::client_config(ground.bundle, trusted, ground.upstream.tls_min, false) {
         Ok(config) => config,
         Err(error) => {
             lines.fail(CHECK, error.to_string(), "a usable identity and trust", "see above");

@@ -8,6 +8,8 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::Ground;
 use super::report::Lines;
+use crate::cert::chain::Trusted;
+use crate::cert::crl;
 use crate::cert::facts::{Facts, date, span};
 use crate::transport::look::Seen;
 use crate::transport::tls;
@@ -15,13 +17,7 @@ use crate::transport::tls;
 const DAY: i64 = 86_400;
 
 /// Whether the server's certificate is one that the sidecar accepts.
-pub(super) fn certificate(
-    ground: &Ground<'_>,
-    seen: &Seen,
-    anchors: &[CertificateDer<'static>],
-    now: i64,
-    lines: &mut Lines,
-) -> bool {
+pub(super) fn certificate(ground: &Ground<'_>, seen: &Seen, trusted: &Trusted, now: i64, lines: &mut Lines) -> bool {
     const CHECK: &str = "server certificate";
     let facts: Vec<Facts> = match seen.chain.iter().map(|der| Facts::read(der)).collect() {
         Ok(facts) => facts,
@@ -50,7 +46,7 @@ pub(super) fn certificate(
     );
     let name = name(&ground.endpoint.server_name, &seen.chain[0], leaf, lines);
     let dates = dates(&facts, now, lines);
-    let chain = chain(&seen.chain, &facts, anchors, now, lines);
+    let chain = chain(&seen.chain, &facts, &trusted.anchors, now, lines);
     if let Some(unproven) = &seen.unproven {
         lines.fail(
             "server key",
@@ -62,7 +58,21 @@ pub(super) fn certificate(
             "tell its operators; somebody may be in between",
         );
     }
-    name && dates && chain && seen.unproven.is_none()
+    let revoked = crl::revoked(&seen.chain[0], &trusted.crls);
+    if let Some(list) = &revoked {
+        lines.fail(
+            "server revocation",
+            format!(
+                "the server's certificate (serial {}) has been revoked: it is on the list of \"{}\" of {}",
+                leaf.serial,
+                list.issuer,
+                date(list.this_update)
+            ),
+            "a certificate that was not revoked",
+            "send nothing there, and tell its operators at once",
+        );
+    }
+    name && dates && chain && seen.unproven.is_none() && revoked.is_none()
 }
 
 fn name(expected: &ServerName<'static>, der: &CertificateDer<'_>, leaf: &Facts, lines: &mut Lines) -> bool {

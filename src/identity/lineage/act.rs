@@ -10,24 +10,26 @@ use tokio_rustls::TlsConnector;
 use super::news::{News, Source};
 use super::receipt::Draining;
 use super::{Lineage, Made, Moment, Past, Side, Traffic};
+use crate::cert::Trusted;
 use crate::cert::facts::{Facts, date};
 use crate::cert::load::Bundle;
+use crate::config::settings::TlsVersion;
 use crate::identity::preflight::Verdict;
 use crate::identity::rotation::{Action, Digest, Held, Phase, Why};
-use crate::identity::store::{Pair, Trusted};
+use crate::identity::store::{Believed, Pair};
 use crate::identity::{Front, Generation};
 use crate::transport::tls::{self, TlsError};
 
-/// Makes a configuration of the parts there are and throws it away: what cannot be made must be refused when it is found.
-pub(super) fn rehearse(side: Side, bundle: Option<&Bundle>, trusted: Option<&Trusted>) -> Result<(), TlsError> {
-    let anchors = trusted.map(|trusted| trusted.anchors.as_slice()).unwrap_or_default();
+/// Makes a configuration of the pair and throws it away: what cannot be made must be refused when it is found.
+pub(super) fn rehearse_pair(bundle: &Bundle) -> Result<(), TlsError> {
+    tls::server_config(bundle, WebPkiClientVerifier::no_client_auth(), TlsVersion::V1_2).map(drop)
+}
+
+/// The same for whom to believe.
+pub(super) fn rehearse_trust(side: Side, trusted: &Trusted) -> Result<(), TlsError> {
     match side {
-        Side::Client { tls_min, http2 } => tls::client_config(bundle, anchors, tls_min, http2).map(drop),
-        Side::Server { tls_min } => match (bundle, trusted) {
-            (Some(bundle), _) => tls::server_config(bundle, WebPkiClientVerifier::no_client_auth(), tls_min).map(drop),
-            (None, Some(_)) => tls::client_verifier(anchors).map(drop),
-            (None, None) => Ok(()),
-        },
+        Side::Client { tls_min, http2 } => tls::client_config(None, trusted, tls_min, http2).map(drop),
+        Side::Server { .. } => tls::client_verifier(trusted).map(drop),
     }
 }
 
@@ -99,11 +101,11 @@ impl Lineage {
             Side::Server { .. } => {
                 Verdict::Passed("verified; callers come to us, so there is nobody to try it on".to_owned())
             }
-            Side::Client { tls_min, .. } => {
-                let (pair, trusted) = self.parts(&held);
-                let anchors = trusted.map(|trusted| trusted.anchors.as_slice()).unwrap_or_default();
-                // HTTP/1.1 only, and a session store of its own: nothing of a trial goes on.
-                match tls::client_config(pair.map(|pair| &pair.bundle), anchors, tls_min, false) {
+            Side::Client { tls_min, http2 } => {
+                let (pair, believed) = self.parts(&held);
+                let Some(believed) = believed else { return };
+                // A session store of its own: nothing of a trial goes on.
+                match tls::client_config(pair.map(|pair| &pair.bundle), &believed.trusted, tls_min, http2) {
                     Ok(config) => {
                         let connector = TlsConnector::from(Arc::new(config));
                         news.push(News::Try { number, connector });
@@ -167,28 +169,28 @@ impl Lineage {
 
     /// A generation of its own, with a session store of its own: no ticket of another one fits.
     fn make(&self, held: &Held) -> Result<Made, TlsError> {
-        let (pair, trusted) = self.parts(held);
-        let anchors = trusted.map(|trusted| trusted.anchors.as_slice()).unwrap_or_default();
+        let (pair, believed) = self.parts(held);
+        let missing = |what: &str| TlsError::Identity(format!("there is no {what}"));
+        let trusted = &believed.ok_or_else(|| missing("trust bundle"))?.trusted;
         let not_after = (held.paper.not_after != i64::MAX).then_some(held.paper.not_after);
         match self.terms.side {
             Side::Client { tls_min, http2 } => {
-                let config = tls::client_config(pair.map(|pair| &pair.bundle), anchors, tls_min, http2)?;
+                let config = tls::client_config(pair.map(|pair| &pair.bundle), trusted, tls_min, http2)?;
                 let identity = self.terms.identity.clone();
                 let alarm = self.alarm.clone();
                 let made = Generation::new(held.number, identity, not_after, config, alarm);
                 Ok(Made::Client(Arc::new(made)))
             }
             Side::Server { tls_min } => {
-                let verifier = tls::client_verifier(anchors)?;
-                let missing = || TlsError::Identity("there is no certificate to show".to_owned());
-                let pair = pair.ok_or_else(missing)?;
+                let verifier = tls::client_verifier(trusted)?;
+                let pair = pair.ok_or_else(|| missing("certificate to show"))?;
                 let config = tls::server_config(&pair.bundle, verifier.clone(), tls_min)?;
                 Ok(Made::Server(Arc::new(Front::new(held.number, config, verifier))))
             }
         }
     }
 
-    pub(super) fn parts(&self, held: &Held) -> (Option<&Arc<Pair>>, Option<&Arc<Trusted>>) {
+    pub(super) fn parts(&self, held: &Held) -> (Option<&Arc<Pair>>, Option<&Arc<Believed>>) {
         (self.pairs.get(&held.paper.digest), self.trusts.get(&held.terms))
     }
 

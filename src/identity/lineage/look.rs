@@ -70,16 +70,16 @@ impl Lineage {
         };
         let Terms { trust, crl, side, .. } = &self.terms;
         let words = format!("{trust:?} {crl:?} {side:?}");
-        let made = store::trusted(&sight, trust, crl.as_ref()).and_then(|trusted| {
-            act::rehearse(*side, None, Some(&trusted))?;
-            Ok(trusted)
+        let made = store::believed(&sight, trust, crl.as_ref()).and_then(|believed| {
+            act::rehearse_trust(*side, &believed.trusted)?;
+            Ok(believed)
         });
         match made {
-            Ok(trusted) => {
+            Ok(believed) => {
                 self.settle(Source::Trust);
                 self.refused.remove(&Source::Trust);
                 let digest = store::digest_with(&sight, &words);
-                self.trusts.insert(digest, Arc::new(trusted));
+                self.trusts.insert(digest, Arc::new(believed));
                 let before = self.rotation.candidate().map(|candidate| candidate.held.number);
                 let actions = self.rotation.terms(digest, now.wall);
                 self.tell_found(before, Source::Trust, now, news);
@@ -111,7 +111,11 @@ impl Lineage {
             Side::Server { .. } => Purpose::Server,
         };
         let made = store::identity(&sight, &material, purpose, &names, now.wall).and_then(|pair| {
-            act::rehearse(side, Some(&pair.bundle), None)?;
+            act::rehearse_pair(&pair.bundle)?;
+            let believed = self.rotation.newest_terms().and_then(|terms| self.trusts.get(&terms));
+            if let (Side::Client { .. }, Some(believed)) = (side, believed) {
+                store::not_revoked(&pair, &material, &believed.trusted.crls)?;
+            }
             Ok(pair)
         });
         match made {

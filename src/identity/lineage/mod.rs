@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 
 use super::preflight::Verdict;
 use super::rotation::{Digest, Manner, Objection, Paper, Phase, Place, Rotation};
-use super::store::{CLOCK_SKEW, Pair, Trusted};
+use super::store::{Believed, CLOCK_SKEW, Pair};
 use super::{Front, Generation, Standing};
 use crate::cert::facts::date;
 use crate::config::settings::{Material, Revocation, TlsVersion, Trust};
@@ -67,7 +67,7 @@ pub struct Lineage {
     alarm: Arc<Notify>,
     watched: BTreeMap<Source, Watched>,
     pairs: HashMap<Digest, Arc<Pair>>,
-    trusts: HashMap<Digest, Arc<Trusted>>,
+    trusts: HashMap<Digest, Arc<Believed>>,
     /// What is in force, made; of the others there are only the parts.
     current: Option<Made>,
     /// Generations of a server that may have connections.

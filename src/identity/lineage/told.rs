@@ -1,6 +1,7 @@
 //! What a lineage says of itself: `identity status`, status page, metrics.
 
 use super::{Lineage, Moment, Side, Traffic};
+use crate::cert::crl::CrlFacts;
 use crate::cert::facts::Facts;
 use crate::identity::rotation::{Held, Phase, Place};
 use crate::identity::status::{self, Certificate, rfc3339};
@@ -12,6 +13,7 @@ pub struct InUse {
     /// Leaf first; empty where none is shown.
     pub chain: Vec<Facts>,
     pub trust: Vec<Facts>,
+    pub crls: Vec<CrlFacts>,
     /// The other side's chain as last seen.
     pub server: Vec<Facts>,
 }
@@ -41,6 +43,11 @@ impl Lineage {
                 .parts(held)
                 .1
                 .map(|trusted| trusted.facts.clone())
+                .unwrap_or_default(),
+            crls: self
+                .parts(held)
+                .1
+                .map(|believed| believed.crls.clone())
                 .unwrap_or_default(),
             server: self.server_seen(),
         })
@@ -129,7 +136,9 @@ impl Lineage {
             trust: trusted
                 .map(|trusted| trusted.facts.iter().map(Certificate::from).collect())
                 .unwrap_or_default(),
-            crls: Vec::new(),
+            crls: trusted
+                .map(|believed| believed.crls.iter().map(list).collect())
+                .unwrap_or_default(),
             connections: self.open(held.number, traffic),
         }
     }
@@ -139,6 +148,15 @@ impl Lineage {
             Some(super::Made::Client(generation)) => generation.server_seen(),
             _ => Vec::new(),
         }
+    }
+}
+
+fn list(facts: &CrlFacts) -> status::Crl {
+    status::Crl {
+        issuer: facts.issuer.clone(),
+        this_update: rfc3339(facts.this_update),
+        next_update: facts.next_update.map(rfc3339),
+        revoked: facts.revoked,
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
+use crate::cert::Trusted;
 use crate::cert::issue::{Authority, Purposes, Spec, Validity};
 use crate::cert::load;
 use crate::clock;
@@ -126,7 +127,7 @@ impl World {
         let spec = Spec::new("allocation-manager", Purposes::Client, validity());
         let issued = self.root.issue(&spec).unwrap();
         let bundle = load::bundle(issued.chain_pem.as_bytes(), issued.key_pem.expose().as_bytes()).unwrap();
-        let trust = [trusted.certificate().clone()];
+        let trust = Trusted::anchors(vec![trusted.certificate().clone()]);
         let config = tls::client_config(Some(&bundle), &trust, TlsVersion::V1_2, false).unwrap();
         TlsConnector::from(Arc::new(config))
     }

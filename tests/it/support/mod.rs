@@ -11,6 +11,7 @@ pub(crate) mod h2;
 pub(crate) mod hostile;
 pub(crate) mod java;
 pub(crate) mod nginx;
+pub(crate) mod openssl;
 pub(crate) mod origin;
 pub(crate) mod peer;
 pub(crate) mod pki;
