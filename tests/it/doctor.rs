@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::support::findings::Findings;
 use crate::support::hostile::{self, Hostile};
+use crate::support::openssl::OpenSsl;
 use crate::support::peer::{Peer, Shown, Tls};
 use crate::support::pki::{Ask, Key, Leaf, NDH, pki};
 use crate::support::world::{World, directory, text};
@@ -348,6 +349,59 @@ fn faults_of_our_own_files_are_the_first_cause() {
     said.fails("server chain", &["Test root", "Other root"]);
     findings.check(upstream.seen().len() < 40, || "too many connections".to_owned());
     findings.finish();
+}
+
+#[test]
+fn lists_of_revoked_certificates_are_looked_at() {
+    let leaf = pki().server(Key::Ecdsa);
+    let server = pki().server_config(Tls::V13, &leaf, Ask::Ours);
+    let upstream = Hostile::tls(server, |_, conn| hostile::echo(conn));
+    let ours = pki().client(Key::Ecdsa);
+    let with = |list: &str, stale: &'static str| {
+        let directory = directory();
+        let file = directory.path().join("list.pem");
+        std::fs::write(&file, list).expect("write a list");
+        let world = trying(upstream.address(), "/t/x").identity(&ours);
+        let world = world.set("upstream.ndh", "crl", text(&file.display().to_string()));
+        let config = world
+            .set("upstream.ndh", "crl_stale", text(stale))
+            .write(directory.path());
+        examine_in(directory.path(), &config, &[])
+    };
+    let said = with(&pki().crl(&[], 1), "refuse");
+    said.is_well();
+    said.has("server revocation", &["ok", "Test root"]);
+    with(&pki().crl(&[&leaf], 1), "refuse").fails("server revocation", &["has been revoked", &leaf.serial]);
+    with(&pki().crl(&[&ours], 1), "refuse").fails("revocation", &["has been revoked", "allocation-manager"]);
+    with(&pki().crl_of_other_root(), "refuse").fails("server revocation", &["no list covers", "Other root"]);
+    with(&pki().crl(&[], -2), "refuse").fails("revocation list", &["overdue", "fetch the present list"]);
+    let said = with(&pki().crl(&[], -2), "accept");
+    said.is_well();
+    said.has("revocation list", &["warning", "overdue"]);
+}
+
+#[test]
+fn a_pkcs12_store_with_its_password_is_an_identity_like_any_other() {
+    let upstream = Hostile::tls(pki().good_server(), |_, conn| hostile::echo(conn));
+    let directory = directory();
+    let at = directory.path();
+    drop(trying(upstream.address(), "/t/x").write(at));
+    let Some(openssl) = OpenSsl::find(at) else { return };
+    std::fs::write(at.join("password"), "correct horse\n").expect("write a password");
+    openssl.run("pkcs12 -export -inkey tls.key -in tls.crt -passout file:password -out identity.p12");
+    let shown = |name: &str| text(&at.join(name).display().to_string());
+    let config = trying(upstream.address(), "/t/x")
+        .no_identity()
+        .set("identity.allocation-manager", "pkcs12", shown("identity.p12"))
+        .set("identity.allocation-manager", "password_file", shown("password"))
+        .set("upstream.ndh", "identity", text("allocation-manager"))
+        .write(at);
+    let said = examine_in(at, &config, &[]);
+    said.is_well();
+    said.has("pair", &["ok", "allocation-manager"]);
+    said.has("password file", &["password"]);
+    std::fs::write(at.join("password"), "battery staple").expect("write a password");
+    examine_in(at, &config, &[]).fails("pair", &["password"]);
 }
 
 #[test]

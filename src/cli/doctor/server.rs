@@ -9,7 +9,7 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use super::Ground;
 use super::report::Lines;
 use crate::cert::chain::Trusted;
-use crate::cert::crl;
+use crate::cert::crl::{self, CrlFacts};
 use crate::cert::facts::{Facts, date, span};
 use crate::transport::look::Seen;
 use crate::transport::tls;
@@ -58,10 +58,20 @@ pub(super) fn certificate(ground: &Ground<'_>, seen: &Seen, trusted: &Trusted, n
             "tell its operators; somebody may be in between",
         );
     }
-    let revoked = crl::revoked(&seen.chain[0], &trusted.crls);
-    if let Some(list) = &revoked {
+    let current = revocation(&seen.chain[0], leaf, trusted, lines);
+    name && dates && chain && current && seen.unproven.is_none()
+}
+
+/// Where there is a list, the server's certificate must be covered by one and not stand on it.
+fn revocation(der: &CertificateDer<'_>, leaf: &Facts, trusted: &Trusted, lines: &mut Lines) -> bool {
+    const CHECK: &str = "server revocation";
+    if trusted.crls.is_empty() {
+        return true;
+    }
+    let lists: Vec<CrlFacts> = trusted.crls.iter().filter_map(|der| CrlFacts::read(der)).collect();
+    if let Some(list) = crl::revoked(der, &trusted.crls) {
         lines.fail(
-            "server revocation",
+            CHECK,
             format!(
                 "the server's certificate (serial {}) has been revoked: it is on the list of \"{}\" of {}",
                 leaf.serial,
@@ -71,8 +81,24 @@ pub(super) fn certificate(ground: &Ground<'_>, seen: &Seen, trusted: &Trusted, n
             "a certificate that was not revoked",
             "send nothing there, and tell its operators at once",
         );
+        return false;
     }
-    name && dates && chain && seen.unproven.is_none() && revoked.is_none()
+    if lists.iter().all(|list| list.issuer != leaf.issuer) {
+        let known: Vec<String> = lists.iter().map(|list| format!("\"{}\"", list.issuer)).collect();
+        lines.fail(
+            CHECK,
+            format!(
+                "no list covers the server's certificate: it was issued by \"{}\", and the lists are of {}",
+                leaf.issuer,
+                known.join(", ")
+            ),
+            "the list of the CA that issued it",
+            "add that CA's list to the file in `crl`",
+        );
+        return false;
+    }
+    lines.ok(CHECK, format!("it is not on the list of \"{}\"", leaf.issuer));
+    true
 }
 
 fn name(expected: &ServerName<'static>, der: &CertificateDer<'_>, leaf: &Facts, lines: &mut Lines) -> bool {
