@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::support::bin::NOMS;
 use crate::support::findings::Findings;
 use crate::support::hostile::{self, Hostile};
 use crate::support::openssl::OpenSsl;
@@ -109,7 +110,7 @@ fn trying(address: SocketAddr, path: &str) -> World {
 fn well(peer: &Peer, path: &str) {
     for (tls, words) in [
         (Tls::V12, ["TLSv1.2", "no newer version"]),
-        (Tls::V13, ["TLSv1.3", "looked at in"]),
+        (Tls::V13, ["TLSv1.3", "AES"]),
     ] {
         let said = examine(trying(peer.door(tls, Key::Ecdsa), path), &[]);
         said.is_well();
@@ -446,6 +447,42 @@ fn the_text_form_ends_with_the_verdict_and_shows_no_key() {
         "{said}"
     );
     assert!(!said.contains('\x1b') && !said.contains("PRIVATE"), "{said}");
+}
+
+#[test]
+fn a_client_without_a_certificate_is_told_to_have_one() {
+    let Some(peer) = apache::start(pki()) else { return };
+    for tls in [Tls::V12, Tls::V13] {
+        let said = examine(trying(peer.door(tls, Key::Ecdsa), "/2k").no_identity(), &[]);
+        said.fails(
+            "request",
+            &["refuses a client without a certificate", "name an `identity`"],
+        );
+        said.has("client certificate", &["warning", "has no `identity`"]);
+    }
+}
+
+#[test]
+fn a_server_that_hangs_up_on_our_certificate_under_tls_1_2_is_suspected() {
+    // It says nothing at all where others send an alert.
+    let config = pki().server_config(Tls::V12, &pki().server(Key::Ecdsa), Ask::Theirs);
+    let upstream = Hostile::tls(config, |_, conn| conn.handshake_in_silence());
+    let said = examine(trying(upstream.address(), "/t/x"), &[]);
+    said.fails(
+        "request",
+        &["ends the handshake when it is shown our certificate", "trust its CA"],
+    );
+    said.has("accepted issuers", &["warning", "Other root"]);
+}
+
+#[test]
+fn the_number_of_a_person_in_a_path_is_not_printed() {
+    let config = pki().good_server();
+    let upstream = Hostile::tls(config, |_, conn| hostile::echo(conn));
+    let said = examine(World::to(upstream.address()), &["--path", &format!("/p/{NOMS}")]);
+    said.is_well();
+    assert!(upstream.count(NOMS) > 0, "it was asked for");
+    assert!(!said.report.to_string().contains(NOMS), "{:#}", said.report);
 }
 
 #[test]

@@ -195,7 +195,7 @@ fn judged(bundle: &Bundle, expect_dns: &[String], now: i64, lines: &mut Lines) {
     let leaf = bundle.leaf_facts();
     let end = bundle.chain_facts().iter().map(|facts| facts.not_after).min();
     let end = end.unwrap_or(leaf.not_after);
-    let issuers = bundle.chain_facts().len() - 1;
+    let length = bundle.chain_facts().len();
     let well = [
         (
             "dates",
@@ -209,10 +209,7 @@ fn judged(bundle: &Bundle, expect_dns: &[String], now: i64, lines: &mut Lines) {
         ),
         ("usage", String::from("may be shown by a client")),
         ("names", format!("{}; subject \"{}\"", leaf.names(), leaf.subject)),
-        (
-            "chain order",
-            format!("the certificate and {issuers} issuing CAs, in order"),
-        ),
+        ("chain order", format!("certificates: {length}, each before its issuer")),
         ("strength", format!("{}, signed by {}", leaf.key, leaf.signature)),
     ];
     for (check, text) in well {

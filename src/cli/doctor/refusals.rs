@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsConnector;
 
-use super::report::{Lines, Subject};
+use super::report::{Lines, Subject, masked};
 use super::strangers::{self, Shows};
 use super::{DoctorArgs, Ground, files, trust};
 use crate::cert::facts::date;
@@ -63,8 +63,9 @@ pub(super) async fn run(args: &DoctorArgs, settings: &Settings) -> ExitCode {
         };
         tokio::select! {
             good = round => well &= good,
-            _ = terminate.recv() => return code(well),
-            _ = interrupt.recv() => return code(well),
+            // A single round that was not finished has proven nothing.
+            _ = terminate.recv() => return code(well && args.every.is_some()),
+            _ = interrupt.recv() => return code(well && args.every.is_some()),
         }
         let Some(every) = args.every else {
             return code(well);
@@ -165,12 +166,17 @@ fn judge(trial: &Trial, over_tls: bool) -> Outcome {
     let Some(fault) = &trial.fault else {
         return Outcome::NotTried(String::from("nothing came of it"));
     };
-    let short = fault.detail.split("; ").next().unwrap_or_default().to_owned();
+    let short = masked(fault.detail.split("; ").next().unwrap_or_default().to_owned());
+    let alert = short
+        .rsplit_once("handshake: ")
+        .map_or(short.as_str(), |(_, alert)| alert);
     match fault.code {
         Code::UpstreamUnreachable | Code::UpstreamTimeout => Outcome::NotTried(short),
-        // In the clear, a TLS server's alert is no HTTP; over TLS, whatever it says it says to somebody it let in.
+        // Over TLS, whatever it says it says to somebody it let in; in the clear, a TLS server's alert is no HTTP.
         Code::UpstreamInvalid if over_tls => Outcome::LetIn(short),
-        _ if trial.server_version.is_some() => Outcome::Refused(format!("after the handshake: {short}")),
+        Code::UpstreamInvalid => Outcome::Refused(String::from("answers no HTTP, as a TLS server should")),
+        _ if trial.server_version.is_some() => Outcome::Refused(format!("after the handshake: {alert}")),
+        _ if over_tls => Outcome::Refused(format!("in the handshake: {alert}")),
         _ => Outcome::Refused(short),
     }
 }
@@ -322,6 +328,8 @@ impl Show for Rounds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::Fault;
+    use crate::identity::preflight::Verdict;
 
     fn round(own: Outcome, rows: &[(&'static str, Outcome)]) -> Round {
         Round {
@@ -338,6 +346,66 @@ mod tests {
 
     fn let_in() -> Outcome {
         Outcome::LetIn("answers 200".to_owned())
+    }
+
+    fn ended(status: Option<u16>, fault: Option<(Code, &'static str)>, version: Option<&'static str>) -> Trial {
+        Trial {
+            verdict: Verdict::Unreachable(String::new()),
+            server_chain: Vec::new(),
+            server_version: version,
+            status,
+            date: None,
+            fault: fault.map(|(code, detail)| Fault::new(code, detail)),
+        }
+    }
+
+    #[test]
+    fn what_counts_as_a_refusal_is_what_the_table_says() {
+        for (status, over_tls, refused) in [
+            (400, true, true),
+            (401, true, true),
+            (403, true, true),
+            (495, true, true),
+            (496, true, true),
+            (200, true, false),
+            (301, true, false),
+            (404, true, false),
+            (500, true, false),
+            (503, true, false),
+            (301, false, true),
+            (426, false, true),
+            (200, false, false),
+        ] {
+            let outcome = judge(&ended(Some(status), None, Some("TLSv1.3")), over_tls);
+            assert_eq!(matches!(outcome, Outcome::Refused(_)), refused, "{status}: {outcome:?}");
+            assert_eq!(matches!(outcome, Outcome::LetIn(_)), !refused, "{status}: {outcome:?}");
+        }
+        let fault = |code, detail, version| judge(&ended(None, Some((code, detail)), version), true);
+        let late = fault(
+            Code::IdentityRejected,
+            "ndh:1 after the TLS handshake: received fatal alert: UnknownCA; look",
+            Some("TLSv1.3"),
+        );
+        assert_eq!(
+            late,
+            Outcome::Refused("after the handshake: received fatal alert: UnknownCA".to_owned())
+        );
+        assert!(matches!(
+            fault(Code::UpstreamReset, "closed", None),
+            Outcome::Refused(_)
+        ));
+        assert!(matches!(
+            fault(Code::UpstreamTimeout, "silence", Some("TLSv1.3")),
+            Outcome::NotTried(_)
+        ));
+        assert!(matches!(
+            fault(Code::UpstreamUnreachable, "down", None),
+            Outcome::NotTried(_)
+        ));
+        assert!(matches!(
+            fault(Code::UpstreamInvalid, "nonsense", Some("TLSv1.3")),
+            Outcome::LetIn(_)
+        ));
     }
 
     #[test]

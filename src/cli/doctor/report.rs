@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::cli::output::{Show, Tone, paint};
+use crate::telemetry::mask;
 
 /// What a line is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,15 +97,22 @@ impl Lines {
             check,
             subject: self.subject.clone(),
             state,
-            found: found.into(),
-            expected: expected.into(),
-            todo: todo.into(),
+            found: masked(found.into()),
+            expected: masked(expected.into()),
+            todo: masked(todo.into()),
         });
     }
 
     pub(super) fn into_list(self) -> Vec<Line> {
         self.list
     }
+}
+
+/// Without the numbers of persons: the path of a request may hold one.
+pub(super) fn masked(text: String) -> String {
+    let mut bytes = text.into_bytes();
+    mask::mask(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 impl State {

@@ -100,7 +100,7 @@ pub(super) async fn ask(ground: &Ground<'_>, seen: &Seen, trusted: &Trusted, now
              outside of <Location> and <Directory>)",
         );
     } else {
-        told(ground, &trial, expected, lines);
+        told(ground, seen, &trial, expected, lines);
     }
     clock(&trial, now, lines);
 }
@@ -146,10 +146,32 @@ fn refused_unasked(trial: &Trial) -> bool {
     }
 }
 
-fn told(ground: &Ground<'_>, trial: &Trial, expected: String, lines: &mut Lines) {
+fn told(ground: &Ground<'_>, seen: &Seen, trial: &Trial, expected: String, lines: &mut Lines) {
     const CHECK: &str = "request";
     let code = trial.fault.as_ref().map(|fault| fault.code);
+    // Alerts do not always name the certificate (RFC 8446 section 6.2), and some servers just hang up.
+    let in_the_handshake = trial.server_version.is_none()
+        && seen.asked_for_certificate
+        && matches!(code, Some(Code::UpstreamTls | Code::UpstreamReset));
+    let why = trial
+        .fault
+        .as_ref()
+        .map(|fault| fault.detail.as_ref())
+        .unwrap_or_default();
     match &trial.verdict {
+        Verdict::Unreachable(_) if in_the_handshake && ground.bundle.is_none() => lines.fail(
+            CHECK,
+            format!("{} refuses a client without a certificate: {why}", ground.peer),
+            expected,
+            "name an `identity` for this upstream",
+        ),
+        Verdict::Unreachable(_) if in_the_handshake => lines.fail(
+            CHECK,
+            format!("{} ends the handshake when it is shown our certificate: {why}", ground.peer),
+            expected,
+            "most likely it refuses the certificate without naming it: look at its log for the same moment, and have its \
+             operators check that they trust its CA",
+        ),
         Verdict::Passed(sentence) if matches!(trial.status, Some(401 | 403)) => lines.warn(
             CHECK,
             sentence.clone(),
@@ -217,10 +239,7 @@ fn clock(trial: &Trial, now: i64, lines: &mut Lines) {
     };
     let ahead = now - theirs.as_second();
     if ahead.abs() <= store::CLOCK_SKEW {
-        lines.ok(
-            CHECK,
-            format!("ours and the server's agree within {} seconds", ahead.abs() + 1),
-        );
+        lines.ok(CHECK, format!("ours and the server's differ by {} s", ahead.abs()));
         return;
     }
     let way = if ahead > 0 { "ahead of" } else { "behind" };

@@ -141,9 +141,10 @@ fn dates(chain: &[Facts], now: i64, lines: &mut Lines) -> bool {
             lines.fail(
                 CHECK,
                 format!(
-                    "{who} expired {} ago, at {}",
+                    "{who} expired {} ago, at {}; this machine's clock says {}",
                     span(now - facts.not_after),
-                    date(facts.not_after)
+                    date(facts.not_after),
+                    date(now)
                 ),
                 expected,
                 "tell its operators; if they say that it has not, compare the clocks",
@@ -154,9 +155,10 @@ fn dates(chain: &[Facts], now: i64, lines: &mut Lines) -> bool {
             lines.fail(
                 CHECK,
                 format!(
-                    "{who} is valid only in {}, from {}",
+                    "{who} is valid only in {}, from {}; this machine's clock says {}",
                     span(facts.not_before - now),
-                    date(facts.not_before)
+                    date(facts.not_before),
+                    date(now)
                 ),
                 expected,
                 "compare this machine's clock with the server's; else tell its operators",
