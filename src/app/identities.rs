@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::clock;
+use crate::control::Which;
 use crate::fault::{Code, Fault};
 use crate::identity::lineage::{Lineage, Moment, News, Terms, Traffic};
 use crate::identity::preflight::Verdict;
@@ -24,11 +25,12 @@ pub(super) const OWN: &str = "gateway";
 /// Something that happened to the lineage of this upstream.
 pub(super) type Happening = (String, News);
 
-/// Whom a wish of the operator is about; `None`: any.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Which {
-    pub identity: Option<String>,
-    pub upstream: Option<String>,
+/// What came of a wish of the operator.
+pub(super) struct Outcome {
+    /// For each lineage that could.
+    pub said: Vec<String>,
+    pub objections: Vec<Objection>,
+    pub happened: Vec<Happening>,
 }
 
 /// Every lineage, by upstream.
@@ -120,16 +122,13 @@ impl Identities {
         self.some(which, |lineage, now, traffic| lineage.reconsider(now, traffic))
     }
 
-    /// The operator wants the next one in use, or the one before: what came of it in words. Of several lineages the ones
-    /// that have nothing of the kind are passed over, as long as one has.
-    ///
-    /// # Errors
-    /// The objections, when none of them could; nothing has changed then.
+    /// The operator wants the next one in use, or the one before. Of several lineages those that have nothing of the kind
+    /// are passed over, as long as one has.
     pub(super) fn wish(
         &mut self,
         which: &Which,
         mut wish: impl FnMut(&mut Lineage, Moment, &Traffic<'_>) -> Result<(String, Vec<News>), Objection>,
-    ) -> (Vec<String>, Vec<Objection>, Vec<Happening>) {
+    ) -> Outcome {
         let (mut said, mut objections) = (Vec::new(), Vec::new());
         let happened = self.some(which, |lineage, now, traffic| match wish(lineage, now, traffic) {
             Ok((sentence, news)) => {
@@ -141,7 +140,11 @@ impl Identities {
                 Vec::new()
             }
         });
-        (said, objections, happened)
+        Outcome {
+            said,
+            objections,
+            happened,
+        }
     }
 
     /// Whether there is such a lineage.
@@ -225,7 +228,7 @@ impl Identities {
 }
 
 impl Which {
-    fn means(&self, upstream: &str, lineage: &Lineage) -> bool {
+    pub(super) fn means(&self, upstream: &str, lineage: &Lineage) -> bool {
         let identity = self.identity.as_deref().is_none_or(|wanted| lineage.name() == wanted);
         identity && self.upstream.as_deref().is_none_or(|wanted| upstream == wanted)
     }

@@ -8,13 +8,15 @@ mod command;
 mod identities;
 mod report;
 mod service;
+mod start;
 mod terms;
 mod trials;
+mod wishes;
 pub mod worker;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -102,6 +104,14 @@ impl Kind {
         .map(|observe| observe.address)
     }
 
+    fn control(&self) -> Option<&Path> {
+        match self {
+            Self::Sidecar(settings) => settings.control.as_ref(),
+            Self::Gateway(settings) => settings.control.as_ref(),
+        }
+        .map(|control| control.socket.as_path())
+    }
+
     fn log(&self) -> &crate::config::settings::Log {
         match self {
             Self::Sidecar(settings) => &settings.log,
@@ -119,10 +129,11 @@ impl Kind {
     /// What a reload cannot change, in words; for comparison.
     fn fixed(&self) -> String {
         format!(
-            "{:?} {} {:?} {:?}",
+            "{:?} {} {:?} {:?} {:?}",
             self.address(),
             self.workers(),
             self.observe(),
+            self.control(),
             self.log()
         )
     }

@@ -2,11 +2,7 @@
 //! have drained. Whatever is wrong with something new, what is in force stays.
 
 use std::ffi::OsString;
-use std::io::Write as _;
-use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,23 +12,21 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::clock;
+use crate::control::{Asked, Command, Reply};
 use crate::identity::Standing;
 use crate::identity::lineage::News;
 use crate::identity::watch::Watch;
 use crate::lifecycle::Readiness;
-use crate::observe;
 use crate::telemetry::access::AccessLog;
-use crate::telemetry::exchange::Scribe;
-use crate::telemetry::metrics::Metrics;
-use crate::transport::listen;
 
 use super::build::Registry;
 use super::command::{self, Signals};
 use super::identities::{Happening, Identities};
 use super::report::Reporter;
 use super::trials::{Ended, Trials};
-use super::worker::{self, Front, Orders, Post};
-use super::{Kind, Origin, Outcome, Start, terms};
+use super::wishes::{self, Wishes};
+use super::worker::{self, Orders};
+use super::{Kind, Origin, Outcome, terms};
 
 /// How often the content of files is compared: watches can be lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -43,137 +37,27 @@ const QUIET: Duration = Duration::from_millis(250);
 
 /// What the main thread holds.
 pub(super) struct Service {
-    kind: Kind,
-    origin: Box<dyn Origin>,
-    fingerprint: u64,
-    registry: Registry,
-    readiness: Readiness,
-    reporter: Reporter,
-    orders: watch::Sender<Orders>,
-    identities: Identities,
-    watch: Watch,
+    pub(super) kind: Kind,
+    pub(super) origin: Box<dyn Origin>,
+    pub(super) fingerprint: u64,
+    pub(super) registry: Registry,
+    pub(super) readiness: Readiness,
+    pub(super) reporter: Reporter,
+    pub(super) orders: watch::Sender<Orders>,
+    pub(super) identities: Identities,
+    pub(super) watch: Watch,
     /// Rung when a watched directory changes.
-    changed: Arc<Notify>,
-    trials: Trials,
-    workers: Vec<JoinHandle<()>>,
-    ended: mpsc::UnboundedReceiver<std::io::Result<worker::Ended>>,
-    access: AccessLog,
-    command: Option<Vec<OsString>>,
-    signals: Signals,
+    pub(super) changed: Arc<Notify>,
+    pub(super) trials: Trials,
+    pub(super) wishes: Wishes,
+    pub(super) workers: Vec<JoinHandle<()>>,
+    pub(super) ended: mpsc::UnboundedReceiver<std::io::Result<worker::Ended>>,
+    pub(super) access: AccessLog,
+    pub(super) command: Option<Vec<OsString>>,
+    pub(super) signals: Signals,
 }
 
 impl Service {
-    pub(super) fn start(start: Start) -> anyhow::Result<Self> {
-        let Start {
-            kind,
-            mut origin,
-            ready_file,
-            command,
-        } = start;
-        // Taken before anybody learns that we listen: a change from then on is seen.
-        let fingerprint = origin.fingerprint();
-        let signals = Signals::new().context("taking signals")?;
-        let workers = kind.workers();
-        let metrics = Arc::new(Metrics::new(workers));
-        let readiness = Readiness::new();
-        let mut reporter = Reporter::new(metrics.clone(), readiness.clone());
-        let bound = listen::bind(&kind.address(), workers).with_context(|| in_use(&kind.address()))?;
-        // Before anything is taken into use: a start that cannot succeed leaves no trace.
-        let observe = kind.observe().map(observe_socket).transpose()?;
-        let listening = bound.first().map(listen::Bound::address).unwrap_or_default();
-
-        let mut registry = Registry::new(metrics.clone());
-        let mut identities = Identities::new(metrics.clone());
-        // A plan that cannot be made must not have taken anything into use.
-        registry.plan(&kind, &identities)?;
-        let happened = identities.apply(terms::wanted(&kind));
-        let plan = Arc::new(registry.plan(&kind, &identities)?);
-        reporter.news(&happened, &identities);
-        reporter.stand(&identities, clock::unix_seconds());
-        let front = match &kind {
-            Kind::Sidecar(_) => Front::Local,
-            Kind::Gateway(settings) => Front::Gateway {
-                handshake: settings.handshake,
-            },
-        };
-        let access = AccessLog::start(kind.log(), std::io::stdout()).context("starting the access log")?;
-        let (orders, _) = watch::channel(Orders {
-            plan: plan.clone(),
-            drain: None,
-        });
-        let (report, ended) = mpsc::unbounded_channel();
-        let open = Arc::new(AtomicUsize::new(0));
-        let seed = seed();
-        let mut threads = Vec::new();
-        for (index, bound) in bound.into_iter().enumerate() {
-            let post = Post {
-                bound,
-                front: front.clone(),
-                orders: orders.subscribe(),
-                scribe: Scribe::new(index, access.buffer(), metrics.clone()),
-                metrics: metrics.clone(),
-                open: open.clone(),
-                seed: seed.wrapping_add(index as u64 * 2),
-            };
-            let report = report.clone();
-            let thread = std::thread::Builder::new()
-                .name(format!("worker-{index}"))
-                .spawn(move || {
-                    // Tasks that panic are caught by the runtime; this is for the rest, so that it does not go unnoticed.
-                    let ended = catch_unwind(AssertUnwindSafe(|| worker::work(post)));
-                    let _ = report.send(ended.unwrap_or_else(|_| Err(std::io::Error::other("a worker panicked"))));
-                });
-            threads.push(thread.context("starting a worker")?);
-        }
-        readiness.met("listening");
-        readiness.met("configuration");
-
-        let observing = match observe {
-            None => None,
-            Some(bound) => {
-                let listener = tokio::net::TcpListener::from_std(bound)?;
-                let address = listener.local_addr()?;
-                let status = reporter.status(orders.subscribe());
-                let sources = observe::Sources::new(metrics.clone(), readiness.clone(), status);
-                tokio::spawn(observe::serve(listener, sources));
-                Some(address.to_string())
-            }
-        };
-        tracing::info!(
-            listen = %listening,
-            observe = observing.as_deref().unwrap_or("-"),
-            workers,
-            version = env!("CARGO_PKG_VERSION"),
-            "listening"
-        );
-        if let Some(path) = ready_file {
-            let text = serde_json::json!({ "listen": listening, "observe": observing }).to_string();
-            write_whole(&path, &text).with_context(|| format!("writing {}", path.display()))?;
-        }
-        let changed = Arc::<Notify>::default();
-        let mut service = Self {
-            kind,
-            origin,
-            fingerprint,
-            registry,
-            readiness,
-            reporter,
-            orders,
-            identities,
-            watch: Watch::start(changed.clone()),
-            changed,
-            trials: Trials::new(),
-            workers: threads,
-            ended,
-            access,
-            command,
-            signals,
-        };
-        service.watch.follow(service.identities.directories());
-        service.trials.begin(happened, &service.kind, &plan);
-        Ok(service)
-    }
-
     /// Takes what happens until the workers have drained.
     pub(super) async fn supervise(&mut self) -> anyhow::Result<Outcome> {
         let mut child = match self.command.take() {
@@ -216,6 +100,9 @@ impl Service {
                     self.take(happened);
                 }
                 Some(ended) = self.trials.ended() => self.tried(&ended),
+                Some(asked) = self.wishes.next() => {
+                    if self.carry_out(asked) { break }
+                }
                 ended = self.ended.recv() => {
                     let error = ended.and_then(Result::err);
                     bail!("a worker ended before it was told to: {error:?}");
@@ -304,6 +191,7 @@ impl Service {
         }
         self.reporter.news(&happened, &self.identities);
         self.reporter.stand(&self.identities, clock::unix_seconds());
+        self.wishes.hear(&happened);
         let plan = self.orders.borrow().plan.clone();
         self.trials.begin(happened, &self.kind, &plan);
     }
@@ -323,6 +211,39 @@ impl Service {
         self.take(happened);
     }
 
+    /// Does what an operator asks; `true` when that is to end.
+    fn carry_out(&mut self, asked: Asked) -> bool {
+        let Asked { command, reply, .. } = asked;
+        let (Command::Stage(which) | Command::Promote(which) | Command::RollBack(which, _)) = &command else {
+            let said = match command {
+                Command::Status => Reply::Report(self.identities.report()),
+                Command::Shutdown => Reply::Done("draining".to_owned()),
+                _ => Reply::Ready {
+                    ready: self.readiness.ready(),
+                    pending: self.readiness.pending(),
+                },
+            };
+            let ends = command == Command::Shutdown;
+            let _ = reply.send(Ok(said));
+            return ends;
+        };
+        if !self.identities.has(which) {
+            let _ = reply.send(Err(wishes::unknown()));
+            return false;
+        }
+        let happened = match command {
+            Command::Promote(_) => self.wishes.promote(&mut self.identities, which, reply),
+            Command::RollBack(..) => Wishes::roll_back(&mut self.identities, which, reply),
+            _ => {
+                let happened = self.identities.reconsider(which);
+                let _ = reply.send(Ok(Reply::Done(wishes::found(&happened))));
+                happened
+            }
+        };
+        self.take(happened);
+        false
+    }
+
     /// Reads the configuration anew: all of it comes into force, or nothing.
     fn reload(&mut self, why: &'static str) {
         let result = self.try_reload();
@@ -338,7 +259,7 @@ impl Service {
     fn try_reload(&mut self) -> anyhow::Result<()> {
         let kind = self.origin.read().map_err(anyhow::Error::msg)?;
         if kind.fixed() != self.kind.fixed() {
-            bail!("[listen] address and workers, [observe] and [log] cannot change while running: restart");
+            bail!("[listen] address and workers, [observe], [control] and [log] cannot change while running: restart");
         }
         // Refused before any certificate is touched, if it is to be refused.
         self.registry.plan(&kind, &self.identities)?;
@@ -364,34 +285,10 @@ impl Service {
     }
 }
 
-fn in_use(address: &dyn std::fmt::Display) -> String {
-    format!("listening on {address} failed; is another process there, or the address not of this machine")
-}
-
-fn observe_socket(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
-    let bound = std::net::TcpListener::bind(address).with_context(|| format!("observe: {}", in_use(&address)))?;
-    bound.set_nonblocking(true)?;
-    Ok(bound)
-}
-
 /// At this moment; never, when there is none.
 async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,
     }
-}
-
-/// Written beside and renamed: whoever sees the file sees all of it.
-fn write_whole(path: &std::path::Path, text: &str) -> std::io::Result<()> {
-    let beside = path.with_extension("part");
-    let mut file = std::fs::File::create(&beside)?;
-    file.write_all(text.as_bytes())?;
-    std::fs::rename(&beside, path)
-}
-
-/// A start for numbers that need not be secret.
-fn seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish() ^ u64::from(clock::wall().subsec_nanos())
 }

@@ -39,7 +39,7 @@ pub enum AskError {
          user, for example with `kubectl exec` in the sidecar's own container", .0.display()
     )]
     Denied(PathBuf),
-    #[error("no answer on the control socket {} within {} seconds", path.display(), after.as_secs())]
+    #[error("no answer on the control socket {} within {after:.1?}", path.display())]
     Late { path: PathBuf, after: Duration },
     #[error("asking on the control socket {} failed: {error}", path.display())]
     Io { path: PathBuf, error: io::Error },

@@ -23,6 +23,7 @@ mod limits;
 mod listen;
 mod material;
 mod observe;
+mod operate;
 mod peers;
 mod refusals;
 mod reload;

@@ -7,7 +7,7 @@ use tokio_rustls::TlsConnector;
 
 use super::Ground;
 use super::report::Lines;
-use crate::cert::chain::Trusted;
+use crate::cert::Trusted;
 use crate::cert::facts::span;
 use crate::fault::Code;
 use crate::identity::preflight::{self, Trial, Verdict};

@@ -8,7 +8,7 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::Ground;
 use super::report::Lines;
-use crate::cert::chain::Trusted;
+use crate::cert::Trusted;
 use crate::cert::crl::{self, CrlFacts};
 use crate::cert::facts::{Facts, date, span};
 use crate::transport::look::Seen;

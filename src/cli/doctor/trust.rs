@@ -2,7 +2,7 @@
 
 use super::files::read;
 use super::report::Lines;
-use crate::cert::chain::Trusted;
+use crate::cert::Trusted;
 use crate::cert::crl::{self, CrlFacts};
 use crate::cert::facts::{Facts, date};
 use crate::cert::load::{self, Bundle};

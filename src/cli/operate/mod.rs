@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::check::Output;
 use crate::clock;
 use crate::control::client::{self, Answer, AskError};
-use crate::identity::status::Report;
+use crate::identity::status::{Lineage, Report};
 
 use place::Place;
 
@@ -175,11 +175,11 @@ enum Failure {
     Refused(String),
     #[error("what came back on {} is not what this version knows: ask with the binary of the same version", .0.display())]
     Strange(PathBuf),
-    #[error("the sidecar is not ready after {} seconds: {seen}", max.as_secs())]
+    #[error("the sidecar is not ready after {max:?}: {seen}")]
     NotReady { max: Duration, seen: String },
     #[error(
-        "the sidecar was told to shut down and has not ended after {} seconds; `drain.deadline` in its configuration bounds \
-         the drain", .0.as_secs()
+        "the sidecar was told to shut down and has not ended after {0:?}; `drain.deadline` in its configuration bounds \
+         the drain"
     )]
     NotEnded(Duration),
     #[error("printing failed: {0}")]
@@ -194,7 +194,7 @@ fn show_status(socket: &Path, args: &StatusArgs) -> Result<(), Failure> {
     let meant = |wanted: &Option<String>, name: &String| wanted.as_ref().is_none_or(|wanted| wanted == name);
     report
         .lineages
-        .retain(|lineage| meant(identity, &lineage.identity) && meant(upstream, &lineage.upstream));
+        .retain(|lineage| meant(identity, &lineage.identity) && meant(upstream, side(lineage)));
     if report.lineages.is_empty() && (identity.is_some() || upstream.is_some()) {
         return Err(Failure::Refused(format!(
             "no such certificate is managed; there are: {known}"
@@ -211,8 +211,17 @@ fn show_status(socket: &Path, args: &StatusArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The gateway's own has no upstream; there its name stands for it.
+fn side(lineage: &Lineage) -> &String {
+    if lineage.upstream.is_empty() {
+        &lineage.identity
+    } else {
+        &lineage.upstream
+    }
+}
+
 fn names(report: &Report) -> String {
-    let one = |lineage: &crate::identity::status::Lineage| match lineage.upstream.as_str() {
+    let one = |lineage: &Lineage| match lineage.upstream.as_str() {
         "" => lineage.identity.clone(),
         upstream => format!("{} towards {upstream}", lineage.identity),
     };

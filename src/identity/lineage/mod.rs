@@ -342,6 +342,13 @@ impl Lineage {
         Fault::new(Code::IdentityMissing, format!("identity {identity}: {waits}"))
     }
 
+    /// The next generation, on its way, and what keeps it.
+    #[must_use]
+    pub fn candidate(&self) -> Option<(u64, &Phase)> {
+        let candidate = self.rotation.candidate()?;
+        Some((candidate.held.number, &candidate.phase))
+    }
+
     fn phase_of(&self, number: u64) -> Option<&Phase> {
         let candidate = self.rotation.candidate()?;
         (candidate.held.number == number).then_some(&candidate.phase)
