@@ -7,8 +7,10 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::support::bin::NOMS;
 use crate::support::findings::Findings;
 use crate::support::hostile::{self, Hostile};
+use crate::support::openssl::OpenSsl;
 use crate::support::peer::{Peer, Shown, Tls};
 use crate::support::pki::{Ask, Key, Leaf, NDH, pki};
 use crate::support::world::{World, directory, text};
@@ -108,7 +110,7 @@ fn trying(address: SocketAddr, path: &str) -> World {
 fn well(peer: &Peer, path: &str) {
     for (tls, words) in [
         (Tls::V12, ["TLSv1.2", "no newer version"]),
-        (Tls::V13, ["TLSv1.3", "looked at in"]),
+        (Tls::V13, ["TLSv1.3", "AES"]),
     ] {
         let said = examine(trying(peer.door(tls, Key::Ecdsa), path), &[]);
         said.is_well();
@@ -351,6 +353,59 @@ fn faults_of_our_own_files_are_the_first_cause() {
 }
 
 #[test]
+fn lists_of_revoked_certificates_are_looked_at() {
+    let leaf = pki().server(Key::Ecdsa);
+    let server = pki().server_config(Tls::V13, &leaf, Ask::Ours);
+    let upstream = Hostile::tls(server, |_, conn| hostile::echo(conn));
+    let ours = pki().client(Key::Ecdsa);
+    let with = |list: &str, stale: &'static str| {
+        let directory = directory();
+        let file = directory.path().join("list.pem");
+        std::fs::write(&file, list).expect("write a list");
+        let world = trying(upstream.address(), "/t/x").identity(&ours);
+        let world = world.set("upstream.ndh", "crl", text(&file.display().to_string()));
+        let config = world
+            .set("upstream.ndh", "crl_stale", text(stale))
+            .write(directory.path());
+        examine_in(directory.path(), &config, &[])
+    };
+    let said = with(&pki().crl(&[], 1), "refuse");
+    said.is_well();
+    said.has("server revocation", &["ok", "Test root"]);
+    with(&pki().crl(&[&leaf], 1), "refuse").fails("server revocation", &["has been revoked", &leaf.serial]);
+    with(&pki().crl(&[&ours], 1), "refuse").fails("revocation", &["has been revoked", "allocation-manager"]);
+    with(&pki().crl_of_other_root(), "refuse").fails("server revocation", &["no list covers", "Other root"]);
+    with(&pki().crl(&[], -2), "refuse").fails("revocation list", &["overdue", "fetch the present list"]);
+    let said = with(&pki().crl(&[], -2), "accept");
+    said.is_well();
+    said.has("revocation list", &["warning", "overdue"]);
+}
+
+#[test]
+fn a_pkcs12_store_with_its_password_is_an_identity_like_any_other() {
+    let upstream = Hostile::tls(pki().good_server(), |_, conn| hostile::echo(conn));
+    let directory = directory();
+    let at = directory.path();
+    drop(trying(upstream.address(), "/t/x").write(at));
+    let Some(openssl) = OpenSsl::find(at) else { return };
+    std::fs::write(at.join("password"), "correct horse\n").expect("write a password");
+    openssl.run("pkcs12 -export -inkey tls.key -in tls.crt -passout file:password -out identity.p12");
+    let shown = |name: &str| text(&at.join(name).display().to_string());
+    let config = trying(upstream.address(), "/t/x")
+        .no_identity()
+        .set("identity.allocation-manager", "pkcs12", shown("identity.p12"))
+        .set("identity.allocation-manager", "password_file", shown("password"))
+        .set("upstream.ndh", "identity", text("allocation-manager"))
+        .write(at);
+    let said = examine_in(at, &config, &[]);
+    said.is_well();
+    said.has("pair", &["ok", "allocation-manager"]);
+    said.has("password file", &["password"]);
+    std::fs::write(at.join("password"), "battery staple").expect("write a password");
+    examine_in(at, &config, &[]).fails("pair", &["password"]);
+}
+
+#[test]
 fn a_key_that_others_can_read_is_a_warning() {
     use std::os::unix::fs::PermissionsExt;
     let upstream = Hostile::tls(pki().good_server(), |_, conn| hostile::echo(conn));
@@ -392,6 +447,42 @@ fn the_text_form_ends_with_the_verdict_and_shows_no_key() {
         "{said}"
     );
     assert!(!said.contains('\x1b') && !said.contains("PRIVATE"), "{said}");
+}
+
+#[test]
+fn a_client_without_a_certificate_is_told_to_have_one() {
+    let Some(peer) = apache::start(pki()) else { return };
+    for tls in [Tls::V12, Tls::V13] {
+        let said = examine(trying(peer.door(tls, Key::Ecdsa), "/2k").no_identity(), &[]);
+        said.fails(
+            "request",
+            &["refuses a client without a certificate", "name an `identity`"],
+        );
+        said.has("client certificate", &["warning", "has no `identity`"]);
+    }
+}
+
+#[test]
+fn a_server_that_hangs_up_on_our_certificate_under_tls_1_2_is_suspected() {
+    // It says nothing at all where others send an alert.
+    let config = pki().server_config(Tls::V12, &pki().server(Key::Ecdsa), Ask::Theirs);
+    let upstream = Hostile::tls(config, |_, conn| conn.handshake_in_silence());
+    let said = examine(trying(upstream.address(), "/t/x"), &[]);
+    said.fails(
+        "request",
+        &["ends the handshake when it is shown our certificate", "trust its CA"],
+    );
+    said.has("accepted issuers", &["warning", "Other root"]);
+}
+
+#[test]
+fn the_number_of_a_person_in_a_path_is_not_printed() {
+    let config = pki().good_server();
+    let upstream = Hostile::tls(config, |_, conn| hostile::echo(conn));
+    let said = examine(World::to(upstream.address()), &["--path", &format!("/p/{NOMS}")]);
+    said.is_well();
+    assert!(upstream.count(NOMS) > 0, "it was asked for");
+    assert!(!said.report.to_string().contains(NOMS), "{:#}", said.report);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::doctor::command;
 use crate::support::bin::Sidecar;
 use crate::support::hostile::{self, Hostile};
 use crate::support::peer::{Tls, write_leaf};
-use crate::support::pki::{APP, Ask, Key, pki};
+use crate::support::pki::{APP, Ask, Key, Leaf, pki};
 use crate::support::world::{World, directory, text};
 use crate::support::{apache, java, nginx};
 
@@ -44,9 +44,10 @@ fn knock(world: World, arguments: &[&str]) -> (Option<i32>, Value) {
         .output()
         .expect("start the binary");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let report = serde_json::from_str(&said)
+    let report: Value = serde_json::from_str(&said)
         .unwrap_or_else(|_| panic!("no JSON: {said}{}", String::from_utf8_lossy(&output.stderr)));
-    (output.status.code(), report)
+    assert_eq!(report["well"] == true, output.status.success(), "{report:#}");
+    (output.status.code(), report["upstreams"][0].clone())
 }
 
 fn trying(address: SocketAddr, path: &str) -> World {
@@ -67,20 +68,24 @@ fn all_but(left_out: &[&str]) -> Vec<&'static str> {
 }
 
 /// Our own gateway in front of a service that answers everything.
-fn gateway(service: SocketAddr) -> Sidecar {
+fn gateway(service: SocketAddr, revoked: &Leaf) -> Sidecar {
     let directory = directory();
+    let list = directory.path().join("crl.pem");
+    std::fs::write(&list, pki().crl(&[revoked], 1)).expect("write the list");
     let (chain, key) = write_leaf(directory.path(), "gateway", &pki().server(Key::Ecdsa));
     let ca = directory.path().join("client-ca.crt");
     std::fs::write(&ca, pki().root_pem()).expect("write the client CA");
     let shown = |path: &Path| text(&path.display().to_string());
     let config = format!(
         "[gateway]\naddress = \"127.0.0.1:0\"\ncertificate = {}\nprivate_key = {}\nclient_ca = {}\n\
+         crl = {}\ncrl_stale = \"refuse\"\n\
          [[gateway.allow]]\nname = \"app\"\ndns = \"{APP}\"\nroutes = [\"GET /t/{{case}}\"]\n\
          [drain]\ndeadline = \"2s\"\nquiet = \"50ms\"\n\
          [upstream.delius]\nurl = \"http://{service}\"\nunsafe_plain = true\n",
         shown(&chain),
         shown(&key),
         shown(&ca),
+        shown(&list),
     );
     Sidecar::try_start("gateway", directory, &config)
         .unwrap_or_else(|(status, printed)| panic!("it did not start: {status}\n{printed}\n{config}"))
@@ -89,7 +94,8 @@ fn gateway(service: SocketAddr) -> Sidecar {
 #[test]
 fn our_gateway_lets_nobody_in() {
     let service = Hostile::plain(|_, conn| hostile::go_on(conn));
-    let gateway = gateway(service.address());
+    let revoked = pki().client(Key::Ecdsa);
+    let gateway = gateway(service.address(), &revoked);
     let (code, report) = knock(trying(gateway.listen, "/t/x"), &[]);
     assert_eq!(code, Some(0), "{report:#}");
     assert_eq!(with(&report, "refused"), all_but(&["revoked"]), "{report:#}");
@@ -102,6 +108,14 @@ fn our_gateway_lets_nobody_in() {
     let verdict = report["verdict"].as_str().unwrap_or_default();
     assert!(verdict.contains("nobody was let in who should not be"), "{verdict}");
     assert!(verdict.contains("not tried: revoked"), "{verdict}");
+
+    let made = directory();
+    std::fs::create_dir(made.path().join("revoked")).expect("make a directory");
+    write_leaf(&made.path().join("revoked"), "tls", &revoked);
+    let made = made.path().display().to_string();
+    let (code, report) = knock(trying(gateway.listen, "/t/x"), &["--refusal-certs", &made]);
+    assert_eq!(code, Some(0), "{report:#}");
+    assert_eq!(with(&report, "refused"), STRANGERS, "{report:#}");
 }
 
 #[test]
@@ -202,7 +216,7 @@ fn certificates_made_in_advance_are_used_and_missing_ones_are_said() {
 #[test]
 fn run_continuously_it_says_a_line_a_round_and_ends_well_on_sigterm() {
     let service = Hostile::plain(|_, conn| hostile::go_on(conn));
-    let gateway = gateway(service.address());
+    let gateway = gateway(service.address(), &pki().client(Key::Ecdsa));
     let directory = directory();
     let file = directory.path().join("config.toml");
     let config = trying(gateway.listen, "/t/x").write(directory.path());

@@ -8,16 +8,14 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use rustls_pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
 use super::report::Lines;
-use crate::cert::facts::{Facts, date, span};
-use crate::cert::load::{self, Bundle};
+use crate::cert::facts::{date, span};
+use crate::cert::load::{self, Bundle, Source};
 use crate::cert::verify::{self, Finding, Purpose, Severity, What};
-use crate::config::settings::{Identity, Material, Trust};
-use crate::identity::mounts;
-use crate::identity::store::{self, Refusal};
+use crate::config::settings::{Identity, Material};
+use crate::identity::{mounts, store};
 
 /// Who this process is, for sentences about permissions.
 pub(super) fn myself() -> String {
@@ -37,95 +35,41 @@ pub(super) fn identity(identity: &Identity, now: i64, lines: &mut Lines) -> Opti
     pair
 }
 
-/// The anchors of an upstream.
-pub(super) fn anchors(trust: &Trust, now: i64, lines: &mut Lines) -> Option<Vec<CertificateDer<'static>>> {
-    const CHECK: &str = "trust";
-    let anchors = match trust {
-        Trust::Bundle(path) => {
-            let pem = read(path, CHECK, false, lines)?;
-            match load::anchors(&pem) {
-                Ok(anchors) => anchors,
-                Err(error) => {
-                    let found = format!("{}: {error}", path.display());
-                    let todo = "put the CA certificate that the server's certificate was issued by there, as PEM";
-                    lines.fail(CHECK, found, "the certificates of the CAs to be trusted", todo);
-                    return None;
-                }
-            }
-        }
-        Trust::System => match trusted(trust) {
-            Ok(anchors) => {
-                lines.ok(CHECK, format!("the system's trust store holds {} CAs", anchors.len()));
-                return Some(anchors);
-            }
-            Err(refusal) => {
-                lines.fail(CHECK, refusal.to_string(), "a trust store", "name a bundle in `trust`");
-                return None;
-            }
-        },
-    };
-    let facts: Vec<Facts> = anchors.iter().filter_map(|der| Facts::read(der).ok()).collect();
-    let subjects: Vec<String> = facts.iter().map(|facts| format!("\"{}\"", facts.subject)).collect();
-    let dead: Vec<String> = facts
-        .iter()
-        .filter(|facts| now > facts.not_after)
-        .map(|facts| format!("\"{}\", at {}", facts.subject, date(facts.not_after)))
-        .collect();
-    let found = format!("trusts {}", subjects.join(", "));
-    if dead.is_empty() {
-        lines.ok(CHECK, found);
-    } else {
-        lines.warn(
-            CHECK,
-            format!("{found}; expired: {}", dead.join("; ")),
-            "CAs that are valid now",
-            "have the other side's present CA put into the trust bundle",
-        );
-    }
-    Some(anchors)
-}
-
-/// The same without a line: as the sidecar reads them.
-pub(super) fn trusted(trust: &Trust) -> Result<Vec<CertificateDer<'static>>, Refusal> {
-    let file = match trust {
-        Trust::Bundle(path) => Some(path.as_path()),
-        Trust::System => None,
-    };
-    store::believed(&store::look(file), trust, None).map(|believed| believed.trusted.anchors)
-}
-
+/// Reads every file, says what is to be said of each, and puts the pair together.
 fn pair(material: &Material, lines: &mut Lines) -> Option<Bundle> {
     const CHECK: &str = "pair";
-    let found = match material {
+    let files = material.files();
+    let found: Vec<_> = files
+        .iter()
+        .map(|file| {
+            let (check, secret) = part(material, file);
+            read(file, check, secret, lines)
+        })
+        .collect();
+    if found.iter().any(Option::is_none) {
+        lines.skip(CHECK, "a file could not be read");
+        return None;
+    }
+    let bytes = |path: &Path| {
+        let at = files.iter().position(|file| *file == path)?;
+        found.get(at)?.as_ref().map(|bytes| bytes.as_slice())
+    };
+    let source = match material {
         Material::Pem {
             certificate,
             private_key,
-            ..
-        } => {
-            let chain = read(certificate, "certificate file", certificate == private_key, lines);
-            let key = if certificate == private_key {
-                chain.clone()
-            } else {
-                read(private_key, "key file", true, lines)
-            };
-            others(material, &[certificate, private_key], lines);
-            let (Some(chain), Some(key)) = (chain, key) else {
-                lines.skip(CHECK, "a file could not be read");
-                return None;
-            };
-            load::bundle(&chain, &key)
-        }
-        Material::Pkcs12 { file, .. } => {
-            let both = read(file, "certificate file", true, lines);
-            others(material, &[file], lines);
-            let Some(both) = both else {
-                lines.skip(CHECK, "a file could not be read");
-                return None;
-            };
-            load::bundle(&both, &both)
-        }
+            password_file,
+        } => Source::Pem {
+            certificate: bytes(certificate)?,
+            private_key: bytes(private_key)?,
+            password: password_file.as_deref().and_then(bytes),
+        },
+        Material::Pkcs12 { file, password_file } => Source::Pkcs12 {
+            file: bytes(file)?,
+            password: bytes(password_file)?,
+        },
     };
-    match found {
+    match load::identity(source) {
         Ok(bundle) => {
             let leaf = bundle.leaf_facts();
             lines.ok(
@@ -138,27 +82,34 @@ fn pair(material: &Material, lines: &mut Lines) -> Option<Bundle> {
             Some(bundle)
         }
         Err(error) => {
-            let files: Vec<String> = material.files().iter().map(|file| file.display().to_string()).collect();
+            let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
             lines.fail(
                 CHECK,
                 format!("{}: {error}", files.join(", ")),
                 "a certificate chain, the certificate itself first, and the key that belongs to it",
-                "put both files of one issue in place",
+                "put all files of one issue in place",
             );
             None
         }
     }
 }
 
-/// Files beside the pair, such as one with a password.
-fn others(material: &Material, known: &[&Path], lines: &mut Lines) {
-    for file in material.files().into_iter().filter(|file| !known.contains(file)) {
-        drop(read(file, "password file", true, lines));
+/// What a file is called, and whether it holds a secret.
+fn part(material: &Material, file: &Path) -> (&'static str, bool) {
+    match material {
+        Material::Pem {
+            certificate,
+            private_key,
+            ..
+        } if file == certificate => ("certificate file", certificate == private_key),
+        Material::Pem { private_key, .. } if file == private_key => ("key file", true),
+        Material::Pkcs12 { file: store, .. } if file == store => ("certificate file", true),
+        _ => ("password file", true),
     }
 }
 
 /// Reads a file and says whether others may, and whether it can ever change.
-fn read(path: &Path, check: &'static str, secret: bool, lines: &mut Lines) -> Option<Zeroizing<Vec<u8>>> {
+pub(super) fn read(path: &Path, check: &'static str, secret: bool, lines: &mut Lines) -> Option<Zeroizing<Vec<u8>>> {
     let shown = path.display();
     let bytes = match fs::read(path) {
         Ok(bytes) => Zeroizing::new(bytes),
@@ -244,7 +195,7 @@ fn judged(bundle: &Bundle, expect_dns: &[String], now: i64, lines: &mut Lines) {
     let leaf = bundle.leaf_facts();
     let end = bundle.chain_facts().iter().map(|facts| facts.not_after).min();
     let end = end.unwrap_or(leaf.not_after);
-    let issuers = bundle.chain_facts().len() - 1;
+    let length = bundle.chain_facts().len();
     let well = [
         (
             "dates",
@@ -258,10 +209,7 @@ fn judged(bundle: &Bundle, expect_dns: &[String], now: i64, lines: &mut Lines) {
         ),
         ("usage", String::from("may be shown by a client")),
         ("names", format!("{}; subject \"{}\"", leaf.names(), leaf.subject)),
-        (
-            "chain order",
-            format!("the certificate and {issuers} issuing CAs, in order"),
-        ),
+        ("chain order", format!("certificates: {length}, each before its issuer")),
         ("strength", format!("{}, signed by {}", leaf.key, leaf.signature)),
     ];
     for (check, text) in well {

@@ -12,6 +12,7 @@ mod report;
 mod request;
 mod server;
 mod strangers;
+mod trust;
 mod way;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,8 @@ use std::time::Duration;
 use clap::Args;
 use rustls_pki_types::ServerName;
 
-use super::check::{self, ConfigArgs, Output};
+use super::check::{self, ConfigArgs};
+use super::output::{self, Format};
 use crate::cert::load::Bundle;
 use crate::clock;
 use crate::config::settings::{Scheme, Settings, Upstream};
@@ -31,7 +33,7 @@ use crate::config::{self, Style};
 use crate::identity::preflight::Request;
 use crate::rehearsal::delius::parse_duration;
 use crate::transport::dial::Endpoint;
-use report::{Line, Lines, Subject};
+use report::{Line, Lines, Report, Subject};
 
 /// Diagnose the real path end to end: one verdict in words.
 #[derive(Args, Clone, Debug)]
@@ -48,8 +50,8 @@ pub(super) struct DoctorArgs {
     #[command(flatten)]
     file: ConfigArgs,
     /// How the result is printed.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
     /// The longest wait for each step (connection, handshake, reply) instead of the configured ones.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     patience: Option<Duration>,
@@ -110,12 +112,12 @@ pub(super) fn doctor(args: &DoctorArgs) -> ExitCode {
         return runtime.block_on(refusals::run(args, &settings));
     }
     let lines = runtime.block_on(examine(args, &settings, clock::unix_seconds()));
-    let verdict = report::verdict(&lines);
-    let printed = match args.output {
-        Output::Text => report::print(&lines, &verdict),
-        Output::Json => writeln!(io::stdout(), "{:#}", report::json(&lines, &verdict)),
-    };
-    if report::failed(&lines) || printed.is_err() {
+    let report = Report { lines };
+    if let Err(error) = output::print(&report, args.output) {
+        output::error(&error.into());
+        return ExitCode::FAILURE;
+    }
+    if report.failed() {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
@@ -269,7 +271,10 @@ impl<'a> Ground<'a> {
             }
             return;
         }
-        let anchors = files::anchors(&self.upstream.trust, now, lines);
+        let trusted = trust::examine(self.upstream, now, lines);
+        if let (Some(bundle), Some(trusted)) = (self.bundle, &trusted) {
+            trust::revocation(bundle, trusted, lines);
+        }
         if !way::reach(self, lines).await {
             lines.skip("tls", "there is no connection");
             lines.skip("request", "there is no connection");
@@ -280,8 +285,8 @@ impl<'a> Ground<'a> {
             lines.skip("request", "there is no TLS connection");
             return;
         };
-        let accepted = match &anchors {
-            Some(anchors) => server::certificate(self, &seen, anchors, now, lines),
+        let accepted = match &trusted {
+            Some(trusted) => server::certificate(self, &seen, trusted, now, lines),
             None => {
                 lines.skip("server certificate", "there is no trust bundle to judge it by");
                 false
@@ -289,9 +294,9 @@ impl<'a> Ground<'a> {
         };
         request::asked(self, &seen, lines);
         let identity_lacks = self.upstream.identity.is_some() && self.bundle.is_none();
-        match &anchors {
+        match &trusted {
             _ if identity_lacks => lines.skip("request", "there is no identity to show"),
-            Some(anchors) if accepted => request::ask(self, &seen, anchors, now, lines).await,
+            Some(trusted) if accepted => request::ask(self, &seen, trusted, now, lines).await,
             _ => lines.skip(
                 "request",
                 "the server's certificate is not acceptable: nothing is sent to it",

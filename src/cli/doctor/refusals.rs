@@ -3,22 +3,21 @@
 //! Every attempt is a connection of its own with one real request. The first shows the real identity: where that does
 //! not get in, no refusal proves anything. Made to run continuously: one line a round, until SIGTERM.
 
-use std::io::{self, Write as _};
+use std::fmt::Write as _;
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anstream::AutoStream;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsConnector;
 
-use super::report::{Lines, Subject};
+use super::report::{Lines, Subject, masked};
 use super::strangers::{self, Shows};
-use super::{DoctorArgs, Ground, files};
-use crate::cert::Trusted;
+use super::{DoctorArgs, Ground, files, trust};
 use crate::cert::facts::date;
 use crate::cert::load::Bundle;
-use crate::cli::check::Output;
+use crate::cli::output::{self, Format, Show, Tone, paint};
 use crate::clock;
 use crate::config::settings::{Scheme, Settings, Upstream};
 use crate::fault::Code;
@@ -36,6 +35,8 @@ enum Outcome {
 /// One attempt after the other at one upstream.
 #[derive(Debug)]
 struct Round {
+    /// In Unix seconds.
+    at: i64,
     upstream: String,
     /// The real identity.
     own: Outcome,
@@ -45,21 +46,26 @@ struct Round {
 pub(super) async fn run(args: &DoctorArgs, settings: &Settings) -> ExitCode {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
-        let _ = writeln!(io::stderr(), "error: signals cannot be waited for");
+        output::error(&anyhow::anyhow!("signals cannot be waited for"));
         return ExitCode::FAILURE;
     };
     let mut well = true;
     loop {
         let round = async {
             let rounds = rounds(args, settings, clock::unix_seconds()).await;
-            let good = !rounds.is_empty() && rounds.iter().all(Round::is_well);
-            let said = say(args, &rounds, clock::unix_seconds());
-            good && said.is_ok()
+            if rounds.is_empty() {
+                let why = "no upstream is reached by TLS with an identity: there is no refusal to be tried";
+                output::error(&anyhow::anyhow!(why));
+                return false;
+            }
+            let good = rounds.iter().all(Round::is_well);
+            say(args, rounds).is_ok() && good
         };
         tokio::select! {
             good = round => well &= good,
-            _ = terminate.recv() => return code(well),
-            _ = interrupt.recv() => return code(well),
+            // A single round that was not finished has proven nothing.
+            _ = terminate.recv() => return code(well && args.every.is_some()),
+            _ = interrupt.recv() => return code(well && args.every.is_some()),
         }
         let Some(every) = args.every else {
             return code(well);
@@ -90,6 +96,7 @@ async fn rounds(args: &DoctorArgs, settings: &Settings, now: i64) -> Vec<Round> 
 
 async fn round(args: &DoctorArgs, settings: &Settings, name: &str, upstream: &Upstream, now: i64) -> Round {
     let not_at_all = |why: String| Round {
+        at: now,
         upstream: name.to_owned(),
         own: Outcome::NotTried(why),
         rows: Vec::new(),
@@ -105,8 +112,8 @@ async fn round(args: &DoctorArgs, settings: &Settings, name: &str, upstream: &Up
             "its files cannot be used; run `doctor` without --refusals",
         ));
     };
-    let anchors = match files::trusted(&upstream.trust) {
-        Ok(anchors) => anchors,
+    let trusted = match trust::read_as_is(upstream) {
+        Ok(trusted) => trusted,
         Err(refusal) => return not_at_all(refusal.to_string()),
     };
     let Ok(ground) = Ground::new(args, upstream, Some(&own)) else {
@@ -115,7 +122,7 @@ async fn round(args: &DoctorArgs, settings: &Settings, name: &str, upstream: &Up
         ));
     };
     let connector = |shown: Option<&Bundle>| {
-        tls::client_config(shown, &Trusted::anchors(anchors.clone()), upstream.tls_min, false)
+        tls::client_config(shown, &trusted, upstream.tls_min, false)
             .map(|config| TlsConnector::from(Arc::new(config)))
             .map_err(|error| error.to_string())
     };
@@ -140,6 +147,7 @@ async fn round(args: &DoctorArgs, settings: &Settings, name: &str, upstream: &Up
         rows.push((stranger.who, outcome));
     }
     Round {
+        at: now,
         upstream: name.to_owned(),
         own: over_tls(Some(&own)).await,
         rows,
@@ -158,12 +166,17 @@ fn judge(trial: &Trial, over_tls: bool) -> Outcome {
     let Some(fault) = &trial.fault else {
         return Outcome::NotTried(String::from("nothing came of it"));
     };
-    let short = fault.detail.split("; ").next().unwrap_or_default().to_owned();
+    let short = masked(fault.detail.split("; ").next().unwrap_or_default().to_owned());
+    let alert = short
+        .rsplit_once("handshake: ")
+        .map_or(short.as_str(), |(_, alert)| alert);
     match fault.code {
         Code::UpstreamUnreachable | Code::UpstreamTimeout => Outcome::NotTried(short),
-        // In the clear, a TLS server's alert is no HTTP; over TLS, whatever it says it says to somebody it let in.
+        // Over TLS, whatever it says it says to somebody it let in; in the clear, a TLS server's alert is no HTTP.
         Code::UpstreamInvalid if over_tls => Outcome::LetIn(short),
-        _ if trial.server_version.is_some() => Outcome::Refused(format!("after the handshake: {short}")),
+        Code::UpstreamInvalid => Outcome::Refused(String::from("answers no HTTP, as a TLS server should")),
+        _ if trial.server_version.is_some() => Outcome::Refused(format!("after the handshake: {alert}")),
+        _ if over_tls => Outcome::Refused(format!("in the handshake: {alert}")),
         _ => Outcome::Refused(short),
     }
 }
@@ -177,11 +190,11 @@ impl Outcome {
         }
     }
 
-    const fn colour(&self) -> &'static str {
+    const fn tone(&self) -> Tone {
         match self {
-            Self::Refused(_) => "\x1b[32m",
-            Self::LetIn(_) => "\x1b[1;31m",
-            Self::NotTried(_) => "\x1b[33m",
+            Self::Refused(_) => Tone::Good,
+            Self::LetIn(_) => Tone::Bad,
+            Self::NotTried(_) => Tone::Warning,
         }
     }
 
@@ -242,13 +255,13 @@ impl Round {
         }
     }
 
-    fn json(&self, now: i64) -> Value {
+    fn json(&self) -> Value {
         let row = |who: &str, outcome: &Outcome| {
             let result = outcome.as_str().to_ascii_lowercase().replace(' ', "_");
             json!({ "who": who, "result": result, "detail": outcome.text() })
         };
         json!({
-            "at": date(now),
+            "at": date(self.at),
             "upstream": self.upstream,
             "well": self.is_well(),
             "verdict": self.verdict(),
@@ -258,51 +271,69 @@ impl Round {
     }
 }
 
-fn say(args: &DoctorArgs, rounds: &[Round], now: i64) -> io::Result<()> {
-    let mut out = AutoStream::auto(io::stdout().lock());
-    if rounds.is_empty() {
-        let said = "error: no upstream is reached by TLS with an identity: there is no refusal to be tried";
-        writeln!(io::stderr(), "{said}")?;
-    }
-    for round in rounds {
-        match (args.output, args.every) {
-            (Output::Json, None) => writeln!(out, "{:#}", round.json(now))?,
-            (Output::Json, Some(_)) => writeln!(out, "{}", round.json(now))?,
-            (Output::Text, Some(_)) => {
-                let state = if round.is_well() { "ok" } else { "FAILED" };
-                writeln!(out, "{} {state} {}", date(now), round.verdict())?;
-            }
-            (Output::Text, None) => table(&mut out, round)?,
+impl Round {
+    fn table(&self) -> String {
+        let mut out = String::new();
+        let row = |tone, result: &str| paint(tone, &format!("{result:<10}"));
+        let (tone, result, text) = match &self.own {
+            Outcome::LetIn(text) => (Tone::Good, "gets in", text.as_str()),
+            other => (Tone::Bad, other.as_str(), other.text()),
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{}", paint(Tone::Heading, &format!("upstream {}", self.upstream)));
+        let _ = writeln!(out, "  {} {:<26} {text}", row(tone, result), "the real identity");
+        for (who, outcome) in &self.rows {
+            let result = row(outcome.tone(), outcome.as_str());
+            let _ = writeln!(out, "  {result} {who:<26} {}", outcome.text());
         }
+        let tone = if self.is_well() { Tone::Good } else { Tone::Bad };
+        let _ = writeln!(out, "\n{} {}", paint(tone, "verdict:"), self.verdict());
+        out
     }
-    out.flush()
 }
 
-fn table(out: &mut impl io::Write, round: &Round) -> io::Result<()> {
-    writeln!(out, "\x1b[1mupstream {}\x1b[0m", round.upstream)?;
-    let own = match &round.own {
-        Outcome::LetIn(text) => ("\x1b[32m", "gets in", text.as_str()),
-        other => ("\x1b[1;31m", other.as_str(), other.text()),
-    };
-    writeln!(
-        out,
-        "  {}{:<10}\x1b[0m {:<26} {}",
-        own.0, own.1, "the real identity", own.2
-    )?;
-    for (who, outcome) in &round.rows {
-        let (colour, result) = (outcome.colour(), outcome.as_str());
-        writeln!(out, "  {colour}{result:<10}\x1b[0m {who:<26} {}", outcome.text())?;
+/// Every round of one moment: a table, or a line for each where there will be many.
+struct Rounds(Vec<Round>);
+
+fn say(args: &DoctorArgs, rounds: Vec<Round>) -> io::Result<()> {
+    if args.every.is_none() {
+        return output::print(&Rounds(rounds), args.output);
     }
-    let colour = if round.is_well() { "\x1b[32m" } else { "\x1b[1;31m" };
-    writeln!(out, "\n{colour}verdict:\x1b[0m {}", round.verdict())
+    for round in rounds {
+        let line = match args.output {
+            Format::Json => format!("{}\n", round.json()),
+            Format::Text => {
+                let state = if round.is_well() { "ok" } else { "FAILED" };
+                format!("{} {state} {}\n", date(round.at), round.verdict())
+            }
+        };
+        output::print_raw(&line)?;
+    }
+    Ok(())
+}
+
+impl Show for Rounds {
+    fn text(&self) -> String {
+        self.0.iter().map(Round::table).collect::<Vec<_>>().join("\n")
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "well": self.0.iter().all(Round::is_well),
+            "upstreams": self.0.iter().map(Round::json).collect::<Vec<_>>(),
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::Fault;
+    use crate::identity::preflight::Verdict;
 
     fn round(own: Outcome, rows: &[(&'static str, Outcome)]) -> Round {
         Round {
+            at: 0,
             upstream: "ndh".to_owned(),
             own,
             rows: rows.to_vec(),
@@ -315,6 +346,66 @@ mod tests {
 
     fn let_in() -> Outcome {
         Outcome::LetIn("answers 200".to_owned())
+    }
+
+    fn ended(status: Option<u16>, fault: Option<(Code, &'static str)>, version: Option<&'static str>) -> Trial {
+        Trial {
+            verdict: Verdict::Unreachable(String::new()),
+            server_chain: Vec::new(),
+            server_version: version,
+            status,
+            date: None,
+            fault: fault.map(|(code, detail)| Fault::new(code, detail)),
+        }
+    }
+
+    #[test]
+    fn what_counts_as_a_refusal_is_what_the_table_says() {
+        for (status, over_tls, refused) in [
+            (400, true, true),
+            (401, true, true),
+            (403, true, true),
+            (495, true, true),
+            (496, true, true),
+            (200, true, false),
+            (301, true, false),
+            (404, true, false),
+            (500, true, false),
+            (503, true, false),
+            (301, false, true),
+            (426, false, true),
+            (200, false, false),
+        ] {
+            let outcome = judge(&ended(Some(status), None, Some("TLSv1.3")), over_tls);
+            assert_eq!(matches!(outcome, Outcome::Refused(_)), refused, "{status}: {outcome:?}");
+            assert_eq!(matches!(outcome, Outcome::LetIn(_)), !refused, "{status}: {outcome:?}");
+        }
+        let fault = |code, detail, version| judge(&ended(None, Some((code, detail)), version), true);
+        let late = fault(
+            Code::IdentityRejected,
+            "ndh:1 after the TLS handshake: received fatal alert: UnknownCA; look",
+            Some("TLSv1.3"),
+        );
+        assert_eq!(
+            late,
+            Outcome::Refused("after the handshake: received fatal alert: UnknownCA".to_owned())
+        );
+        assert!(matches!(
+            fault(Code::UpstreamReset, "closed", None),
+            Outcome::Refused(_)
+        ));
+        assert!(matches!(
+            fault(Code::UpstreamTimeout, "silence", Some("TLSv1.3")),
+            Outcome::NotTried(_)
+        ));
+        assert!(matches!(
+            fault(Code::UpstreamUnreachable, "down", None),
+            Outcome::NotTried(_)
+        ));
+        assert!(matches!(
+            fault(Code::UpstreamInvalid, "nonsense", Some("TLSv1.3")),
+            Outcome::LetIn(_)
+        ));
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! the first cause: lines are kept in the order in which things can go wrong, and what follows from an earlier fault is
 //! skipped and not failed.
 
-use std::io::{self, Write as _};
+use std::fmt::Write as _;
 
-use anstream::AutoStream;
 use serde_json::{Value, json};
+
+use crate::cli::output::{Show, Tone, paint};
+use crate::telemetry::mask;
 
 /// What a line is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,12 @@ pub(super) struct Line {
     pub(super) found: String,
     pub(super) expected: String,
     pub(super) todo: String,
+}
+
+/// Everything that was found.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) lines: Vec<Line>,
 }
 
 /// The checks of one subject, in order.
@@ -89,15 +97,22 @@ impl Lines {
             check,
             subject: self.subject.clone(),
             state,
-            found: found.into(),
-            expected: expected.into(),
-            todo: todo.into(),
+            found: masked(found.into()),
+            expected: masked(expected.into()),
+            todo: masked(todo.into()),
         });
     }
 
     pub(super) fn into_list(self) -> Vec<Line> {
         self.list
     }
+}
+
+/// Without the numbers of persons: the path of a request may hold one.
+pub(super) fn masked(text: String) -> String {
+    let mut bytes = text.into_bytes();
+    mask::mask(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 impl State {
@@ -110,13 +125,12 @@ impl State {
         }
     }
 
-    /// Taken off again where the output is not a terminal.
-    const fn colour(self) -> &'static str {
+    const fn tone(self) -> Tone {
         match self {
-            Self::Ok => "\x1b[32m",
-            Self::Warning => "\x1b[33m",
-            Self::Failed => "\x1b[1;31m",
-            Self::Skipped => "\x1b[2m",
+            Self::Ok => Tone::Good,
+            Self::Warning => Tone::Warning,
+            Self::Failed => Tone::Bad,
+            Self::Skipped => Tone::Quiet,
         }
     }
 }
@@ -131,98 +145,109 @@ impl Subject {
     }
 }
 
-/// Whether anything failed.
-pub(super) fn failed(lines: &[Line]) -> bool {
-    lines.iter().any(|line| line.state == State::Failed)
-}
+impl Report {
+    /// Whether anything failed.
+    pub(super) fn failed(&self) -> bool {
+        self.lines.iter().any(|line| line.state == State::Failed)
+    }
 
-/// The one sentence.
-pub(super) fn verdict(lines: &[Line]) -> String {
-    let cause = |line: &Line| {
-        let title = line.subject.title();
-        if line.todo.is_empty() {
-            format!("{title}: {}", line.found)
-        } else {
-            format!("{title}: {}. To do: {}", line.found, line.todo)
+    /// The one sentence.
+    pub(super) fn verdict(&self) -> String {
+        let of = |state| self.lines.iter().filter(move |line| line.state == state);
+        if let Some(first) = of(State::Failed).next() {
+            let more = match of(State::Failed).count() - 1 {
+                0 => String::new(),
+                1 => String::from(" (and 1 more failure, which may follow from it)"),
+                more => format!(" (and {more} more failures, which may follow from it)"),
+            };
+            return format!("the path does not work. {}{more}", first.cause());
         }
-    };
-    let of = |state| lines.iter().filter(move |line| line.state == state);
-    if let Some(first) = of(State::Failed).next() {
-        let more = match of(State::Failed).count() - 1 {
-            0 => String::new(),
-            1 => String::from(" (and 1 more failure, which may follow from it)"),
-            more => format!(" (and {more} more failures, which may follow from it)"),
-        };
-        return format!("the path does not work. {}{more}", cause(first));
-    }
-    match (of(State::Warning).next(), of(State::Warning).count()) {
-        (Some(first), count) => format!("the path works, with {count} to look at. {}", cause(first)),
-        (None, _) => String::from("the path works, from the files here to the answer over there"),
+        match (of(State::Warning).next(), of(State::Warning).count()) {
+            (Some(first), count) => format!("the path works, with {count} to look at. {}", first.cause()),
+            (None, _) => String::from("the path works, from the files here to the answer over there"),
+        }
     }
 }
 
-pub(super) fn json(lines: &[Line], verdict: &str) -> Value {
-    let line = |line: &Line| {
-        let (identity, upstream) = match &line.subject {
+impl Line {
+    fn cause(&self) -> String {
+        let title = self.subject.title();
+        if self.todo.is_empty() {
+            format!("{title}: {}", self.found)
+        } else {
+            format!("{title}: {}. To do: {}", self.found, self.todo)
+        }
+    }
+
+    fn json(&self) -> Value {
+        let (identity, upstream) = match &self.subject {
             Subject::Process => (None, None),
             Subject::Identity(name) => (Some(name), None),
             Subject::Upstream(name) => (None, Some(name)),
         };
         json!({
-            "check": line.check,
+            "check": self.check,
             "identity": identity,
             "upstream": upstream,
-            "state": line.state.as_str().to_ascii_lowercase(),
-            "found": line.found,
-            "expected": line.expected,
-            "todo": line.todo,
+            "state": self.state.as_str().to_ascii_lowercase(),
+            "found": self.found,
+            "expected": self.expected,
+            "todo": self.todo,
         })
-    };
-    json!({
-        "verdict": verdict,
-        "well": !failed(lines),
-        "checks": lines.iter().map(line).collect::<Vec<_>>(),
-    })
+    }
 }
 
-pub(super) fn print(lines: &[Line], verdict: &str) -> io::Result<()> {
-    let mut out = AutoStream::auto(io::stdout().lock());
-    let mut before = None;
-    for line in lines {
-        if before != Some(&line.subject) {
-            let gap = if before.is_some() { "\n" } else { "" };
-            writeln!(out, "{gap}\x1b[1m{}\x1b[0m", line.subject.title())?;
-            before = Some(&line.subject);
-        }
-        let (colour, state) = (line.state.colour(), line.state.as_str());
-        writeln!(out, "  {colour}{state:<8}\x1b[0m {:<20} {}", line.check, line.found)?;
-        for (what, text) in [("expected", &line.expected), ("to do", &line.todo)] {
-            if !text.is_empty() {
-                writeln!(out, "{:>31} {what}: {text}", "")?;
+impl Show for Report {
+    fn text(&self) -> String {
+        let mut out = String::new();
+        let mut before = None;
+        // Writing to a String cannot fail.
+        for line in &self.lines {
+            if before != Some(&line.subject) {
+                let gap = if before.is_some() { "\n" } else { "" };
+                let _ = writeln!(out, "{gap}{}", paint(Tone::Heading, &line.subject.title()));
+                before = Some(&line.subject);
+            }
+            let state = paint(line.state.tone(), &format!("{:<8}", line.state.as_str()));
+            let _ = writeln!(out, "  {state} {:<20} {}", line.check, line.found);
+            for (what, text) in [("expected", &line.expected), ("to do", &line.todo)] {
+                if !text.is_empty() {
+                    let _ = writeln!(out, "{:>31} {what}: {text}", "");
+                }
             }
         }
+        let tone = if self.failed() { Tone::Bad } else { Tone::Good };
+        let _ = writeln!(out, "\n{} {}", paint(tone, "verdict:"), self.verdict());
+        out
     }
-    let colour = if failed(lines) { State::Failed } else { State::Ok }.colour();
-    writeln!(out, "\n{colour}verdict:\x1b[0m {verdict}")
+
+    fn json(&self) -> Value {
+        json!({
+            "verdict": self.verdict(),
+            "well": !self.failed(),
+            "checks": self.lines.iter().map(Line::json).collect::<Vec<_>>(),
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn lines() -> Vec<Line> {
+    fn report() -> Report {
         let mut lines = Lines::about(Subject::Upstream("ndh".to_owned()));
         lines.ok("tcp", "connected");
         lines.warn("dates", "ends soon", "a month", "renew it");
         lines.fail("server name", "wrong name", "ndh.example", "correct `url`");
         lines.fail("request", "no answer", "an answer", "look");
         lines.skip("clock", "no reply");
-        lines.into_list()
+        let lines = lines.into_list();
+        Report { lines }
     }
 
     #[test]
     fn the_verdict_names_the_first_failure_and_what_to_do() {
-        let said = verdict(&lines());
+        let said = report().verdict();
         assert!(
             said.contains("upstream ndh: wrong name. To do: correct `url` (and 1 more"),
             "{said}"
@@ -231,15 +256,21 @@ mod tests {
 
     #[test]
     fn warnings_are_told_and_are_no_failure() {
-        let lines: Vec<Line> = lines().into_iter().filter(|line| line.state != State::Failed).collect();
-        assert!(!failed(&lines));
-        assert!(verdict(&lines).contains("works, with 1 to look at. upstream ndh: ends soon"));
-        assert!(verdict(&lines[..1]).starts_with("the path works"));
+        let mut report = report();
+        report.lines.retain(|line| line.state != State::Failed);
+        assert!(!report.failed());
+        assert!(
+            report
+                .verdict()
+                .contains("works, with 1 to look at. upstream ndh: ends soon")
+        );
+        report.lines.truncate(1);
+        assert!(report.verdict().starts_with("the path works, from"));
     }
 
     #[test]
     fn the_json_form_has_every_line_with_its_subject() {
-        let shown = json(&lines(), "no");
+        let shown = report().json();
         assert_eq!(shown["checks"].as_array().map(Vec::len), Some(5));
         assert_eq!(
             (&shown["checks"][2]["state"], &shown["well"]),

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use jiff::fmt::rfc2822::DateTimeParser;
-use rustls_pki_types::CertificateDer;
 use tokio_rustls::TlsConnector;
 
 use super::Ground;
@@ -71,20 +70,9 @@ pub(super) fn asked(ground: &Ground<'_>, seen: &Seen, lines: &mut Lines) {
 }
 
 /// One real request with the certificate in its files; answers what came of it, for the comparison of clocks.
-pub(super) async fn ask(
-    ground: &Ground<'_>,
-    seen: &Seen,
-    anchors: &[CertificateDer<'static>],
-    now: i64,
-    lines: &mut Lines,
-) {
+pub(super) async fn ask(ground: &Ground<'_>, seen: &Seen, trusted: &Trusted, now: i64, lines: &mut Lines) {
     const CHECK: &str = "request";
-    let config = match tls::client_config(
-        ground.bundle,
-        &Trusted::anchors(anchors.to_vec()),
-        ground.upstream.tls_min,
-        false,
-    ) {
+    let config = match tls::client_config(ground.bundle, trusted, ground.upstream.tls_min, false) {
         Ok(config) => config,
         Err(error) => {
             lines.fail(CHECK, error.to_string(), "a usable identity and trust", "see above");
@@ -112,7 +100,7 @@ pub(super) async fn ask(
              outside of <Location> and <Directory>)",
         );
     } else {
-        told(ground, &trial, expected, lines);
+        told(ground, seen, &trial, expected, lines);
     }
     clock(&trial, now, lines);
 }
@@ -158,10 +146,32 @@ fn refused_unasked(trial: &Trial) -> bool {
     }
 }
 
-fn told(ground: &Ground<'_>, trial: &Trial, expected: String, lines: &mut Lines) {
+fn told(ground: &Ground<'_>, seen: &Seen, trial: &Trial, expected: String, lines: &mut Lines) {
     const CHECK: &str = "request";
     let code = trial.fault.as_ref().map(|fault| fault.code);
+    // Alerts do not always name the certificate (RFC 8446 section 6.2), and some servers just hang up.
+    let in_the_handshake = trial.server_version.is_none()
+        && seen.asked_for_certificate
+        && matches!(code, Some(Code::UpstreamTls | Code::UpstreamReset));
+    let why = trial
+        .fault
+        .as_ref()
+        .map(|fault| fault.detail.as_ref())
+        .unwrap_or_default();
     match &trial.verdict {
+        Verdict::Unreachable(_) if in_the_handshake && ground.bundle.is_none() => lines.fail(
+            CHECK,
+            format!("{} refuses a client without a certificate: {why}", ground.peer),
+            expected,
+            "name an `identity` for this upstream",
+        ),
+        Verdict::Unreachable(_) if in_the_handshake => lines.fail(
+            CHECK,
+            format!("{} ends the handshake when it is shown our certificate: {why}", ground.peer),
+            expected,
+            "most likely it refuses the certificate without naming it: look at its log for the same moment, and have its \
+             operators check that they trust its CA",
+        ),
         Verdict::Passed(sentence) if matches!(trial.status, Some(401 | 403)) => lines.warn(
             CHECK,
             sentence.clone(),
@@ -229,10 +239,7 @@ fn clock(trial: &Trial, now: i64, lines: &mut Lines) {
     };
     let ahead = now - theirs.as_second();
     if ahead.abs() <= store::CLOCK_SKEW {
-        lines.ok(
-            CHECK,
-            format!("ours and the server's agree within {} seconds", ahead.abs() + 1),
-        );
+        lines.ok(CHECK, format!("ours and the server's differ by {} s", ahead.abs()));
         return;
     }
     let way = if ahead > 0 { "ahead of" } else { "behind" };

@@ -8,6 +8,8 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::Ground;
 use super::report::Lines;
+use crate::cert::Trusted;
+use crate::cert::crl::{self, CrlFacts};
 use crate::cert::facts::{Facts, date, span};
 use crate::transport::look::Seen;
 use crate::transport::tls;
@@ -15,13 +17,7 @@ use crate::transport::tls;
 const DAY: i64 = 86_400;
 
 /// Whether the server's certificate is one that the sidecar accepts.
-pub(super) fn certificate(
-    ground: &Ground<'_>,
-    seen: &Seen,
-    anchors: &[CertificateDer<'static>],
-    now: i64,
-    lines: &mut Lines,
-) -> bool {
+pub(super) fn certificate(ground: &Ground<'_>, seen: &Seen, trusted: &Trusted, now: i64, lines: &mut Lines) -> bool {
     const CHECK: &str = "server certificate";
     let facts: Vec<Facts> = match seen.chain.iter().map(|der| Facts::read(der)).collect() {
         Ok(facts) => facts,
@@ -50,7 +46,7 @@ pub(super) fn certificate(
     );
     let name = name(&ground.endpoint.server_name, &seen.chain[0], leaf, lines);
     let dates = dates(&facts, now, lines);
-    let chain = chain(&seen.chain, &facts, anchors, now, lines);
+    let chain = chain(&seen.chain, &facts, &trusted.anchors, now, lines);
     if let Some(unproven) = &seen.unproven {
         lines.fail(
             "server key",
@@ -62,7 +58,47 @@ pub(super) fn certificate(
             "tell its operators; somebody may be in between",
         );
     }
-    name && dates && chain && seen.unproven.is_none()
+    let current = revocation(&seen.chain[0], leaf, trusted, lines);
+    name && dates && chain && current && seen.unproven.is_none()
+}
+
+/// Where there is a list, the server's certificate must be covered by one and not stand on it.
+fn revocation(der: &CertificateDer<'_>, leaf: &Facts, trusted: &Trusted, lines: &mut Lines) -> bool {
+    const CHECK: &str = "server revocation";
+    if trusted.crls.is_empty() {
+        return true;
+    }
+    let lists: Vec<CrlFacts> = trusted.crls.iter().filter_map(|der| CrlFacts::read(der)).collect();
+    if let Some(list) = crl::revoked(der, &trusted.crls) {
+        lines.fail(
+            CHECK,
+            format!(
+                "the server's certificate (serial {}) has been revoked: it is on the list of \"{}\" of {}",
+                leaf.serial,
+                list.issuer,
+                date(list.this_update)
+            ),
+            "a certificate that was not revoked",
+            "send nothing there, and tell its operators at once",
+        );
+        return false;
+    }
+    if lists.iter().all(|list| list.issuer != leaf.issuer) {
+        let known: Vec<String> = lists.iter().map(|list| format!("\"{}\"", list.issuer)).collect();
+        lines.fail(
+            CHECK,
+            format!(
+                "no list covers the server's certificate: it was issued by \"{}\", and the lists are of {}",
+                leaf.issuer,
+                known.join(", ")
+            ),
+            "the list of the CA that issued it",
+            "add that CA's list to the file in `crl`",
+        );
+        return false;
+    }
+    lines.ok(CHECK, format!("it is not on the list of \"{}\"", leaf.issuer));
+    true
 }
 
 fn name(expected: &ServerName<'static>, der: &CertificateDer<'_>, leaf: &Facts, lines: &mut Lines) -> bool {
@@ -105,9 +141,10 @@ fn dates(chain: &[Facts], now: i64, lines: &mut Lines) -> bool {
             lines.fail(
                 CHECK,
                 format!(
-                    "{who} expired {} ago, at {}",
+                    "{who} expired {} ago, at {}; this machine's clock says {}",
                     span(now - facts.not_after),
-                    date(facts.not_after)
+                    date(facts.not_after),
+                    date(now)
                 ),
                 expected,
                 "tell its operators; if they say that it has not, compare the clocks",
@@ -118,9 +155,10 @@ fn dates(chain: &[Facts], now: i64, lines: &mut Lines) -> bool {
             lines.fail(
                 CHECK,
                 format!(
-                    "{who} is valid only in {}, from {}",
+                    "{who} is valid only in {}, from {}; this machine's clock says {}",
                     span(facts.not_before - now),
-                    date(facts.not_before)
+                    date(facts.not_before),
+                    date(now)
                 ),
                 expected,
                 "compare this machine's clock with the server's; else tell its operators",

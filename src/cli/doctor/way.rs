@@ -91,7 +91,6 @@ async fn resolve(ground: &Ground<'_>, lines: &mut Lines) -> Option<Vec<SocketAdd
 /// Shakes hands without judging; `None` where it did not come to a server certificate.
 pub(super) async fn handshake(ground: &Ground<'_>, lines: &mut Lines) -> Option<Seen> {
     const CHECK: &str = "tls";
-    let begun = Instant::now();
     match look::look(&ground.endpoint, ground.bundle).await {
         Ok(seen) => {
             if seen.version == "TLSv1.2" && ground.upstream.tls_min == TlsVersion::V1_3 {
@@ -113,11 +112,7 @@ pub(super) async fn handshake(ground: &Ground<'_>, lines: &mut Lines) -> Option<
             } else {
                 format!(", {}", seen.suite)
             };
-            let spent = begun.elapsed().as_millis();
-            lines.ok(
-                CHECK,
-                format!("{}{suite}, looked at in {spent} ms{newest}", seen.version),
-            );
+            lines.ok(CHECK, format!("{}{suite}{newest}", seen.version));
             Some(seen)
         }
         Err(error) => {

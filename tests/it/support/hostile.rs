@@ -228,6 +228,23 @@ impl Conn {
         true
     }
 
+    /// The same, and where it fails the connection is closed without the alert that would say why.
+    pub(crate) fn handshake_in_silence(&mut self) {
+        let Some(config) = &self.config else { return };
+        let mut tls = ServerConnection::new(Arc::clone(config)).expect("server connection");
+        while tls.is_handshaking() {
+            while tls.wants_write() {
+                if tls.write_tls(&mut &*self.stream).is_err() {
+                    return;
+                }
+            }
+            let read = tls.read_tls(&mut &*self.stream);
+            if !matches!(read, Ok(count) if count > 0) || tls.process_new_packets().is_err() {
+                return self.close();
+            }
+        }
+    }
+
     /// Whether what comes first on this connection is a TLS handshake; takes nothing of it.
     pub(crate) fn begins_with_tls(&self) -> bool {
         let mut first = [0];

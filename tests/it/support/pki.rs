@@ -193,6 +193,23 @@ impl Pki {
         leaf
     }
 
+    /// The root's list of these, made an hour ago; its next one is due in so many days.
+    pub(crate) fn crl(&self, revoked: &[&Leaf], next: i64) -> String {
+        Self::list(&self.root, revoked, next)
+    }
+
+    /// A list of the other root's, with nobody on it.
+    pub(crate) fn crl_of_other_root(&self) -> String {
+        Self::list(&self.other, &[], 1)
+    }
+
+    fn list(root: &Root, revoked: &[&Leaf], next: i64) -> String {
+        let serials: Vec<&str> = revoked.iter().map(|leaf| leaf.serial.as_str()).collect();
+        let now = delius_sidecar::clock::unix_seconds();
+        let made = now.min(now + next * 86_400) - 3_600;
+        root.0.crl(&serials, made, now + next * 86_400).expect("a list")
+    }
+
     /// The root with its key, as `ca init` lays it out.
     pub(crate) fn write_ca(&self, directory: &Path) {
         std::fs::write(directory.join("ca.crt"), self.root_pem()).expect("write the CA");
