@@ -29,6 +29,8 @@ mod peers;
 mod refusals;
 mod reload;
 mod retry;
+mod rotation;
+mod rotation_gateway;
 mod smuggling;
 mod tools;
 mod verify;

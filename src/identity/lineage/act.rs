@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use rustls::server::WebPkiClientVerifier;
 use tokio_rustls::TlsConnector;
@@ -19,6 +20,9 @@ use crate::identity::rotation::{Action, Digest, Held, Phase, Why};
 use crate::identity::store::{Believed, Pair};
 use crate::identity::{Front, Generation};
 use crate::transport::tls::{self, TlsError};
+
+/// How long an alarm that does not change is left unsaid.
+const REMIND: Duration = Duration::from_secs(60);
 
 /// Makes a configuration of the pair and throws it away: what cannot be made must be refused when it is found.
 pub(super) fn rehearse_pair(bundle: &Bundle) -> Result<(), TlsError> {
@@ -40,10 +44,15 @@ impl Lineage {
             match action {
                 Action::Try(number) => self.send_on_trial(number, now, traffic, news),
                 Action::Promote { number, from, why } => self.put_in_force(number, from, why, now, traffic, news),
-                Action::NoWayBack(reason) => news.push(News::NoWayBack {
-                    number: self.rotation.in_use().map_or(0, |held| held.number),
-                    reason,
-                }),
+                Action::NoWayBack(reason) => {
+                    let number = self.rotation.in_use().map_or(0, |held| held.number);
+                    let again = |(said, at): (u64, Duration)| said == number && now.uptime < at + REMIND;
+                    // It may be refused with every request.
+                    if !self.alarm_said.is_some_and(again) {
+                        self.alarm_said = Some((number, now.uptime));
+                        news.push(News::NoWayBack { number, reason });
+                    }
+                }
             }
         }
         self.forget();

@@ -77,6 +77,8 @@ pub struct Lineage {
     refused: BTreeMap<Source, Refused>,
     draining: Option<Draining>,
     said: ending::Said,
+    /// The last alarm: of which generation, and when.
+    alarm_said: Option<(u64, Duration)>,
     /// Mounts that never change, in words.
     fixed: Vec<String>,
     receipt: Option<super::status::Receipt>,
@@ -144,6 +146,7 @@ impl Lineage {
             refused: BTreeMap::new(),
             draining: None,
             said: ending::Said::default(),
+            alarm_said: None,
             fixed: Vec::new(),
             receipt: None,
         }

@@ -65,16 +65,33 @@ pub(crate) struct Hostile {
 impl Hostile {
     /// A TLS upstream with this configuration.
     pub(crate) fn tls(config: ServerConfig, script: impl Fn(usize, &mut Conn) + Send + Sync + 'static) -> Self {
-        Self::start(Some(Arc::new(config)), script)
+        Self::start(
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            Some(Arc::new(config)),
+            script,
+        )
+    }
+
+    /// The same at an address where another one was.
+    pub(crate) fn tls_on(
+        address: SocketAddr,
+        config: ServerConfig,
+        script: impl Fn(usize, &mut Conn) + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(address, Some(Arc::new(config)), script)
     }
 
     /// The same without TLS.
     pub(crate) fn plain(script: impl Fn(usize, &mut Conn) + Send + Sync + 'static) -> Self {
-        Self::start(None, script)
+        Self::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), None, script)
     }
 
-    fn start(config: Option<Arc<ServerConfig>>, script: impl Fn(usize, &mut Conn) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind an upstream");
+    fn start(
+        address: SocketAddr,
+        config: Option<Arc<ServerConfig>>,
+        script: impl Fn(usize, &mut Conn) + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).expect("bind an upstream");
         let address = listener.local_addr().expect("own address");
         let record = Arc::new(Record::default());
         let stop = Arc::new(AtomicBool::new(false));
@@ -249,6 +266,11 @@ impl Conn {
     pub(crate) fn begins_with_tls(&self) -> bool {
         let mut first = [0];
         matches!(self.stream.peek(&mut first), Ok(1)) && first[0] == 0x16
+    }
+
+    /// DER of the client's certificate.
+    pub(crate) fn peer(&self) -> Option<Vec<u8>> {
+        self.record.seen.lock().expect("record")[self.index].peer.clone()
     }
 
     /// Reads one request head, with the empty line. `None` when the connection ended before.

@@ -12,6 +12,7 @@ pub(crate) mod h2;
 pub(crate) mod handshake;
 pub(crate) mod hostile;
 pub(crate) mod java;
+pub(crate) mod moody;
 pub(crate) mod nginx;
 pub(crate) mod openssl;
 pub(crate) mod origin;

@@ -12,6 +12,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::peer::Tls;
@@ -276,6 +277,40 @@ impl Pki {
         builder
             .with_single_cert(leaf.chain(), leaf.key())
             .expect("server certificate")
+    }
+
+    /// What judges our client certificates.
+    pub(crate) fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
+        WebPkiClientVerifier::builder_with_provider(Arc::new(self.root.store()), provider())
+            .build()
+            .expect("verifier")
+    }
+
+    /// A server that judges clients in its own way.
+    pub(crate) fn server_config_with(
+        &self,
+        tls: Tls,
+        leaf: &Leaf,
+        verifier: Arc<dyn ClientCertVerifier>,
+    ) -> ServerConfig {
+        ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions(tls))
+            .expect("protocol versions")
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(leaf.chain(), leaf.key())
+            .expect("server certificate")
+    }
+
+    /// A client certificate of ours that is valid from and until so many seconds from now.
+    pub(crate) fn client_between(&self, from: i64, until: i64) -> Leaf {
+        let now = delius_sidecar::clock::unix_seconds();
+        let validity = Validity {
+            not_before: now + from,
+            not_after: now + until,
+        };
+        let mut spec = Spec::new(APP, Purposes::Client, validity);
+        spec.dns = vec![APP.to_owned()];
+        Leaf::of(self.root.0.issue(&spec).expect("issue a leaf"))
     }
 
     /// A server as it should be: TLS 1.3, our names, our client certificates required.
