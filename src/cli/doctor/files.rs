@@ -35,6 +35,20 @@ pub(super) fn identity(identity: &Identity, now: i64, lines: &mut Lines) -> Opti
     pair
 }
 
+/// The pair that waits in the second place, if one does: what is wrong with it stops nothing yet, so it is a warning.
+pub(super) fn next_identity(identity: &Identity, now: i64, lines: &mut Lines) {
+    let next = identity
+        .staged
+        .as_deref()
+        .map(|staged| identity.material.within(staged));
+    if let Some(material) = next.filter(|material| material.first().exists()) {
+        if let Some(bundle) = pair(&material, lines) {
+            judged(&bundle, &identity.expect_dns, now, lines);
+        }
+        lines.soften();
+    }
+}
+
 /// Reads every file, says what is to be said of each, and puts the pair together.
 fn pair(material: &Material, lines: &mut Lines) -> Option<Bundle> {
     const CHECK: &str = "pair";
