@@ -60,10 +60,7 @@ pub(super) struct Service {
 impl Service {
     /// Takes what happens until the workers have drained.
     pub(super) async fn supervise(&mut self) -> anyhow::Result<Outcome> {
-        let mut child = match self.command.take() {
-            Some(command) => Some(self.launch(command).await?),
-            None => None,
-        };
+        let mut child = None;
         let mut tick = tokio::time::interval(TICK);
         let mut looked = Instant::now();
         let (alarm, changed) = (self.identities.alarm.clone(), self.changed.clone());
@@ -73,15 +70,12 @@ impl Service {
             tokio::select! {
                 _ = self.signals.hangup.recv() => self.reload("signal"),
                 _ = self.signals.usr1.recv() => self.reload("signal"),
-                _ = self.signals.terminate.recv() => {
-                    if command::forward(child.as_ref(), command::TERMINATE) { continue }
-                    break;
-                }
-                _ = self.signals.interrupt.recv() => {
-                    if command::forward(child.as_ref(), command::INTERRUPT) { continue }
-                    break;
-                }
+                _ = self.signals.terminate.recv() => if self.leaves(child.as_ref(), command::TERMINATE)? { break },
+                _ = self.signals.interrupt.recv() => if self.leaves(child.as_ref(), command::INTERRUPT)? { break },
                 _ = tick.tick() => {
+                    if self.readiness.ready() && let Some(command) = self.command.take() {
+                        child = Some(command::start(&command)?);
+                    }
                     let happened = self.identities.tick();
                     self.take(happened);
                     if looked.elapsed() >= LOOK_AGAIN {
@@ -101,7 +95,7 @@ impl Service {
                 }
                 Some(ended) = self.trials.ended() => self.tried(&ended),
                 Some(asked) = self.wishes.next() => {
-                    if self.carry_out(asked) { break }
+                    if self.carry_out(asked) && self.leaves(child.as_ref(), command::TERMINATE)? { break }
                 }
                 ended = self.ended.recv() => {
                     let error = ended.and_then(Result::err);
@@ -124,6 +118,7 @@ impl Service {
     async fn drain(&mut self) -> bool {
         let deadline = Instant::now() + self.kind.drain_deadline();
         self.readiness.drain();
+        self.wishes.close();
         tracing::info!(
             deadline_s = self.kind.drain_deadline().as_secs(),
             "draining: still accepting until the application has left"
@@ -272,16 +267,12 @@ impl Service {
         Ok(())
     }
 
-    /// `run -- COMMAND`: starts it once the sidecar is ready.
-    async fn launch(&mut self, command: Vec<OsString>) -> anyhow::Result<Child> {
-        while !self.readiness.ready() {
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_AGAIN / 10) => self.look_again(),
-                _ = self.signals.terminate.recv() => bail!("told to stop before the identity was ready"),
-                _ = self.signals.interrupt.recv() => bail!("told to stop before the identity was ready"),
-            }
+    /// Told to end: a command is told first, and its end is ours.
+    fn leaves(&self, child: Option<&Child>, signal: rustix::process::Signal) -> anyhow::Result<bool> {
+        if self.command.is_some() {
+            bail!("told to stop before the identity was ready");
         }
-        command::start(&command)
+        Ok(!command::forward(child, signal))
     }
 }
 

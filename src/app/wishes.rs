@@ -15,11 +15,14 @@ pub(super) struct Wishes {
     waiting: Vec<Waiting>,
 }
 
-/// A promotion that is asked for and hangs on a trial.
+/// A promotion that is asked for and hangs on trials.
 struct Waiting {
-    upstream: String,
-    number: u64,
-    answer: Option<Answer>,
+    /// Upstream and number of what is on trial.
+    trials: Vec<(String, u64)>,
+    said: Vec<String>,
+    /// Trials that did not pass.
+    failed: Vec<Refusal>,
+    answer: Answer,
 }
 
 impl Wishes {
@@ -50,15 +53,15 @@ impl Wishes {
                 _ => None,
             })
             .collect();
-        match (trials.into_iter().next(), outcome.said.is_empty()) {
-            (Some((upstream, number)), false) => self.waiting.push(Waiting {
-                upstream,
-                number,
-                answer: Some(answer),
-            }),
-            _ => {
-                let _ = answer.send(settle(&outcome.said, &outcome.objections));
-            }
+        if trials.is_empty() || outcome.said.is_empty() {
+            let _ = answer.send(settle(&outcome.said, &outcome.objections));
+        } else {
+            self.waiting.push(Waiting {
+                trials,
+                said: Vec::new(),
+                failed: Vec::new(),
+                answer,
+            });
         }
         outcome.happened
     }
@@ -73,12 +76,12 @@ impl Wishes {
     /// Answers those whose trial has ended.
     pub(super) fn hear(&mut self, happened: &[Happening]) {
         for (upstream, news) in happened {
-            let (number, reply) = match news {
+            let (number, ended) = match news {
                 News::Promoted { number, .. } => (
                     *number,
-                    Ok(Reply::Done(format!(
+                    Ok(format!(
                         "{upstream}: the trial passed; generation {number} is in use now"
-                    ))),
+                    )),
                 ),
                 News::NotPassed {
                     number, sentence, next, ..
@@ -103,16 +106,36 @@ impl Wishes {
                 _ => continue,
             };
             for waiting in &mut self.waiting {
-                if waiting.upstream == *upstream
-                    && waiting.number == number
-                    && let Some(answer) = waiting.answer.take()
-                {
-                    let _ = answer.send(reply.clone());
+                let before = waiting.trials.len();
+                waiting.trials.retain(|trial| *trial != (upstream.clone(), number));
+                if waiting.trials.len() < before {
+                    match &ended {
+                        Ok(sentence) => waiting.said.push(sentence.clone()),
+                        Err(refusal) => waiting.failed.push(refusal.clone()),
+                    }
                 }
             }
         }
-        self.waiting
-            .retain(|waiting| waiting.answer.as_ref().is_some_and(|answer| !answer.is_closed()));
+        let (ended, waiting) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .filter(|waiting| !waiting.answer.is_closed())
+            .partition(|waiting| waiting.trials.is_empty());
+        self.waiting = waiting;
+        for Waiting {
+            said, failed, answer, ..
+        } in ended
+        {
+            let _ = answer.send(match failed.into_iter().next() {
+                Some(refusal) => Err(refusal),
+                None => Ok(Reply::Done(said.join("; "))),
+            });
+        }
+    }
+
+    /// No more commands are taken: whoever waits is told that the process ends.
+    pub(super) fn close(&mut self) {
+        self.asked = None;
+        self.waiting.clear();
     }
 }
 

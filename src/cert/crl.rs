@@ -4,6 +4,8 @@
 //! one issuer the stack looks at the first, so the newest stands first. Whether a list is signed by the issuer of the
 //! certificate in question is judged where it is used, by the stack.
 
+use std::cmp::Reverse;
+
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use webpki::{BorrowedCertRevocationList, CertRevocationList, EndEntityCert, Error as WebpkiError};
@@ -68,11 +70,18 @@ pub fn read(bytes: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, 
         BorrowedCertRevocationList::from_der(&list)
             .and_then(|list| list.to_owned())
             .map_err(|error| unusable(reason(&error)))?;
-        let facts = CrlFacts::read(&list).ok_or_else(|| unusable(NOT_READABLE))?;
-        lists.push((facts.this_update, list));
+        lists.push(list);
     }
-    lists.sort_by_key(|(this_update, _)| std::cmp::Reverse(*this_update));
-    Ok(lists.into_iter().map(|(_, list)| list).collect())
+    Ok(newest_first(lists))
+}
+
+/// The order in which the TLS stack is to see lists that come from several files.
+#[must_use]
+pub fn newest_first(
+    mut lists: Vec<CertificateRevocationListDer<'static>>,
+) -> Vec<CertificateRevocationListDer<'static>> {
+    lists.sort_by_cached_key(|list| Reverse(CrlFacts::read(list).map(|facts| facts.this_update)));
+    lists
 }
 
 /// The list by the certificate's issuer on which the certificate stands. Of several lists by that issuer the first
@@ -207,6 +216,21 @@ mod tests {
         let (certificate, serial) = leaf(&ca);
         let lists = read((list(&ca, &[], NOW - DAY) + &list(&ca, &[&serial], NOW)).as_bytes()).unwrap();
         assert_eq!(revoked(&certificate, &lists).map(|facts| facts.this_update), Some(NOW));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_changed_list_makes_reading_panic(at in 0..400_usize, byte: u8) {
+            let ca = authority("One");
+            let (certificate, serial) = leaf(&ca);
+            let mut der = read(list(&ca, &[&serial], NOW).as_bytes()).unwrap()[0].to_vec();
+            let at = at % der.len();
+            der[at] = byte;
+            if let Ok(lists) = read(&der) {
+                let _ = revoked(&certificate, &lists);
+                let _ = CrlFacts::read(&lists[0]);
+            }
+        }
     }
 
     #[test]

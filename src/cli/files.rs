@@ -1,7 +1,7 @@
 //! Certificates and keys on disk: never overwritten, keys private from their first byte on, no half of a pair left.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -17,18 +17,20 @@ const LARGEST: u64 = 16 << 20;
 /// # Errors
 /// The path, what is wrong with it, and `advice`.
 pub(super) fn read(path: &Path, advice: &str) -> anyhow::Result<Vec<u8>> {
-    let size = fs::metadata(path).map_err(|error| explain(path, &error, advice))?;
-    if size.is_dir() {
-        bail!("{} is a directory, and a file is needed here; {advice}", path.display());
+    bounded(path).map_err(|error| explain(path, &error, advice))
+}
+
+/// Not more than any certificate or key can be, whatever the path leads to.
+///
+/// # Errors
+/// What the system says; a directory and what is too large are errors.
+pub(super) fn bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(io::Error::other("it is larger than any certificate or key"));
     }
-    if size.len() > LARGEST {
-        bail!(
-            "{} has {} bytes; no certificate or key is that large",
-            path.display(),
-            size.len()
-        );
-    }
-    fs::read(path).map_err(|error| explain(path, &error, advice))
+    Ok(bytes)
 }
 
 /// The same for a key.
@@ -43,6 +45,7 @@ fn explain(path: &Path, error: &io::Error, advice: &str) -> anyhow::Error {
     let why = match error.kind() {
         ErrorKind::NotFound => String::from("there is no such file"),
         ErrorKind::PermissionDenied => String::from("this user may not read it"),
+        ErrorKind::IsADirectory => String::from("it is a directory"),
         _ => error.to_string(),
     };
     anyhow::anyhow!("{} cannot be read: {why}; {advice}", path.display())

@@ -15,6 +15,7 @@ mod run;
 pub mod span;
 pub mod standin;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -41,15 +42,12 @@ enum Command {
     Check(check::CheckArgs),
     Doctor(doctor::DoctorArgs),
     /// Inspect, verify, renew, request and pack certificates
-    #[command(subcommand)]
-    Cert(cert::CertCommand),
-    /// A small certificate authority, for development and staging only
     #[command(
         subcommand,
-        after_help = "Example:\n  delius-sidecar ca init --dir certs-dev/ca\n  \
-                      delius-sidecar ca issue --dir certs-dev/ca --dns allocation-manager --out certs-dev/client"
+        after_help = "Examples:\n  delius-sidecar cert inspect ndh.example:8443 --ca ca.crt\n  \
+                      delius-sidecar cert needs-renewal tls.crt --expires-in 30d"
     )]
-    Ca(ca::CaCommand),
+    Cert(cert::CertCommand),
     /// Ask the running sidecar about its certificates, and tell it which to use
     #[command(
         subcommand,
@@ -58,13 +56,28 @@ enum Command {
     Identity(operate::IdentityCommand),
     Wait(operate::WaitArgs),
     Shutdown(operate::ShutdownArgs),
+    /// A small certificate authority, for development and staging only
+    #[command(
+        subcommand,
+        after_help = "Example:\n  delius-sidecar ca init --dir certs-dev/ca\n  \
+                      delius-sidecar ca issue --dir certs-dev/ca --dns allocation-manager --out certs-dev/client"
+    )]
+    Ca(ca::CaCommand),
 }
 
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    // clap ends a process by itself on `--help` (0) and on wrong usage (2).
-    match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() && asks_for_renewal(std::env::args_os().skip(1)) => {
+            let _ = error.print();
+            return ExitCode::from(cert::renewal::ERROR);
+        }
+        // Ends the process: `--help` with 0, wrong usage with 2.
+        Err(error) => error.exit(),
+    };
+    match arguments.command {
         Command::Run(args) => run::run(args),
         Command::Gateway(args) => run::gateway(args),
         Command::Demo(args) => demo::demo(args),
@@ -77,4 +90,10 @@ pub fn main() -> ExitCode {
         Command::Shutdown(args) => operate::shutdown(&args),
         Command::Ca(command) => ca::ca(command),
     }
+}
+
+/// `cert needs-renewal` says with 2 that the file is missing: wrong usage must not say the same.
+fn asks_for_renewal(mut arguments: impl Iterator<Item = OsString>) -> bool {
+    let mut is = |word: &str| arguments.next().is_some_and(|argument| argument == *word);
+    is("cert") && is("needs-renewal")
 }

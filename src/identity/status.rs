@@ -31,6 +31,9 @@ pub struct Lineage {
     pub refused: Option<Refused>,
     /// Of the last promotion.
     pub receipt: Option<Receipt>,
+    /// What somebody should look at: mounts that never change.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// The other side's certificate chain, as last seen.
     pub server: Vec<Certificate>,
 }

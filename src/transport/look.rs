@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, Error, ProtocolVersion, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, ProtocolVersion, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -46,7 +46,7 @@ pub struct Seen {
     pub sent_certificate: bool,
     /// The CAs that the server says it accepts, as text for people; may be empty although it asks.
     pub issuers: Vec<String>,
-    /// Why the server's proof that it holds the key of its certificate does not hold.
+    /// Why the server's proof that it holds the key of its certificate could not be confirmed.
     pub unproven: Option<String>,
     /// What went wrong after the server had shown its certificate: in the handshake, or just after it.
     pub failure: Option<(Failure, Fault)>,
@@ -86,6 +86,28 @@ pub async fn look(endpoint: &Endpoint, identity: Option<&Bundle>) -> Result<Seen
 }
 
 impl Seen {
+    /// Whether a connection that matters would have taken this certificate: by the verifier of such connections.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn verify(&self, anchors: &[CertificateDer<'static>], name: &ServerName<'_>, now: i64) -> Result<(), String> {
+        let roots = tls::roots(anchors).map_err(|error| error.to_string())?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), tls::provider())
+            .build()
+            .map_err(|error| error.to_string())?;
+        let Some((leaf, intermediates)) = self.chain.split_first() else {
+            return Err(String::from("it showed no certificate"));
+        };
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now).unwrap_or_default()));
+        match verifier.verify_server_cert(leaf, intermediates, name, &[], now) {
+            Ok(_) => Ok(()),
+            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => Err(String::from(
+                "it does not lead to any of the given CAs, or an intermediate is missing from what the server sends",
+            )),
+            Err(error) => Err(facts::printable(&error.to_string())),
+        }
+    }
+
     fn describe(&mut self, stream: &TlsStream<tokio::net::TcpStream>) {
         let session = stream.get_ref().1;
         self.version = tls::version(session.protocol_version());

@@ -55,7 +55,7 @@ pub enum TlsError {
     Trust(String),
 }
 
-fn roots(anchors: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {
+pub(super) fn roots(anchors: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     for (index, anchor) in anchors.iter().enumerate() {
         store.add(anchor.clone()).map_err(|e| TlsError::Anchor {

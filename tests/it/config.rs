@@ -828,3 +828,35 @@ fn a_wrong_password_is_shown_at_its_own_key_and_never_itself() {
     expect(&found.lines(), "the password does not open the PKCS#12");
     assert!(!found.annotated(Style::Plain).contains("hunter2"), "{found}");
 }
+
+#[test]
+fn an_identity_that_the_upstreams_list_revokes_is_an_error_where_it_is_named() {
+    let (directory, config) = with_certificate("allocation-manager", NOW + 200 * DAY);
+    let at = |name: &str| directory.path().join(name);
+    let validity = Validity {
+        not_before: NOW - 30 * DAY,
+        not_after: NOW + 300 * DAY,
+    };
+    let root = Authority::new_root("root", validity).expect("a root");
+    let spec = Spec {
+        dns: vec!["allocation-manager".to_owned()],
+        ..Spec::new("app", Purposes::Client, validity)
+    };
+    let issued = root.issue(&spec).expect("a leaf");
+    fs::write(at("tls.crt"), &issued.chain_pem).expect("written");
+    fs::write(at("tls.key"), issued.key_pem.expose()).expect("written");
+    let list = root.crl(&[&issued.serial], NOW - DAY, NOW + DAY).expect("a list");
+    fs::write(at("ca.crl"), list).expect("written");
+    let text = fs::read_to_string(&config).expect("readable");
+    let crl = format!(
+        "crl = \"{}\"\ncrl_stale = \"refuse\"\n[[route]]",
+        at("ca.crl").display()
+    );
+    fs::write(&config, text.replacen("[[route]]", &crl, 1)).expect("written");
+    let problems = judge(&config, false).problems.lines();
+    expect(
+        &problems,
+        "config.toml:13:12: error: the certificate \"CN=app\" (serial ",
+    );
+    expect(&problems, "has been revoked: it is on the list of \"CN=root\"");
+}

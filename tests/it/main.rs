@@ -2,6 +2,7 @@
 
 mod support;
 
+mod ca;
 mod cli;
 mod config;
 mod control;
@@ -29,4 +30,6 @@ mod refusals;
 mod reload;
 mod retry;
 mod smuggling;
+mod tools;
+mod verify;
 mod wrapper;

@@ -3,9 +3,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use delius_sidecar::cert::load::{self, Bundle, LoadError, Part, Source};
 
+use crate::support::absent;
 use crate::support::openssl::OpenSsl;
 use crate::support::pki::{Key, pki};
 
@@ -152,4 +154,33 @@ fn a_key_derivation_that_would_take_hours_is_refused_at_once() {
     openssl.run("pkcs8 -topk8 -in tls.key -v2 aes-256-cbc -iter 10000001 -passout file:password -out slow.key");
     let refused = pem(at, "tls.crt", "slow.key", Some("password")).expect_err("refused");
     assert!(refused.to_string().contains("would take hours"), "{refused}");
+}
+
+#[test]
+fn a_store_of_keytool_is_read_and_its_old_format_is_named() {
+    let (directory, _) = directory(Key::Ecdsa);
+    let Some(keytool) = absent::find("keytool", "openjdk-17-jdk-headless") else {
+        return;
+    };
+    let at = directory.path();
+    let generate = |kind: &str, file: &str| {
+        let line = format!(
+            "-genkeypair -alias app -keyalg RSA -keysize 2048 -dname CN=app -validity 30 -storetype {kind} \
+             -keystore {file} -storepass battery-staple -keypass battery-staple"
+        );
+        let made = Command::new(&keytool)
+            .args(line.split_whitespace())
+            .current_dir(at)
+            .output();
+        let made = made.expect("keytool runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stdout));
+    };
+    fs::write(at.join("password"), "battery-staple\n").expect("written");
+    generate("PKCS12", "app.p12");
+    let bundle = store(at, "app.p12", "password").expect("a bundle");
+    assert_eq!(bundle.leaf_facts().subject, "CN=app");
+    generate("JKS", "app.jks");
+    let refused = store(at, "app.jks", "password").expect_err("refused");
+    let (part, kind) = (Part::Pkcs12, "JKS");
+    assert_eq!(refused, LoadError::JavaKeystore { part, kind });
 }

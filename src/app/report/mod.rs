@@ -68,7 +68,12 @@ impl Reporter {
             let pending = lineage.pending(now);
             let entry = waiting.entry(condition).or_default();
             *entry = entry.take().or(pending);
-            let Some(in_use) = lineage.in_use() else { continue };
+            let Some(in_use) = lineage.in_use() else {
+                self.metrics.lists(upstream, Vec::new());
+                continue;
+            };
+            let next_updates = in_use.crls.iter().filter_map(|list| list.next_update);
+            self.metrics.lists(upstream, next_updates.collect());
             all.extend(rows_of(upstream, lineage.name(), &in_use));
             if !in_use.chain.is_empty() && upstream != OWN {
                 self.metrics.generation(upstream, Some((lineage.name(), in_use.number)));

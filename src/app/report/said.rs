@@ -125,6 +125,30 @@ pub(super) fn say(metrics: &Metrics, upstream: &str, identity: &str, news: &News
                 "ALARM: the other side refuses the identity in use, and there is no way back"
             );
         }
+        News::Ending { what, days, ends } => {
+            let at = rfc3339(*ends);
+            match days {
+                0 => tracing::error!(
+                    upstream,
+                    identity,
+                    ends = at,
+                    "ALARM: {what} has ended; a new one is needed now"
+                ),
+                1 => tracing::error!(
+                    upstream,
+                    identity,
+                    ends = at,
+                    "ALARM: {what} ends within a day; a new one is needed now"
+                ),
+                days => tracing::warn!(
+                    upstream,
+                    identity,
+                    ends = at,
+                    "{what} ends within {days} days; have a new one issued and put in place"
+                ),
+            }
+        }
+        News::NeverUpdates(sentence) => tracing::warn!(upstream, identity, "{sentence}"),
         News::Withdrawn { number } => {
             tracing::info!(
                 audit = true,
@@ -195,6 +219,8 @@ fn event(news: &News) -> &'static str {
         News::Retired(_) => "retired",
         News::NoWayBack { .. } => "no_way_back",
         News::Withdrawn { .. } => "withdrawn",
+        News::Ending { .. } => "ending",
+        News::NeverUpdates(_) => "never_updates",
     }
 }
 

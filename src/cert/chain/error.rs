@@ -113,7 +113,8 @@ impl Context<'_> {
                 presented: if presented.is_empty() {
                     "none (a common name does not count)".to_owned()
                 } else {
-                    presented.join(", ")
+                    let facts = self.chain.first().and_then(|leaf| Facts::read(leaf).ok());
+                    facts.map_or_else(|| presented.join(", "), |facts| facts.names())
                 },
             },
             E::CertRevoked => {

@@ -61,12 +61,20 @@ impl Trusted {
 /// in a handshake.
 pub fn chain_to(bundle: &Bundle, trusted: &Trusted, purpose: Purpose, now: i64) -> Result<(), ChainError> {
     for (index, anchor) in trusted.anchors.iter().enumerate() {
-        anchor_from_trusted_cert(anchor).map_err(|error| ChainError::Anchor {
-            position: index + 1,
-            reason: error::in_words(&error),
-        })?;
+        if let Some(reason) = unusable_anchor(anchor) {
+            let position = index + 1;
+            return Err(ChainError::Anchor { position, reason });
+        }
     }
     judge(bundle.chain(), trusted, purpose, &[], now).map(drop)
+}
+
+/// Why the TLS stack cannot use a certificate as a trust anchor, where it cannot.
+#[must_use]
+pub fn unusable_anchor(anchor: &CertificateDer<'_>) -> Option<String> {
+    anchor_from_trusted_cert(anchor)
+        .err()
+        .map(|error| error::in_words(&error))
 }
 
 /// Whether a peer that trusts so would accept the chain, leaf first and the rest in any order, and for a server under

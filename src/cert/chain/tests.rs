@@ -137,3 +137,19 @@ fn a_list_that_was_to_be_renewed_counts_only_where_that_is_accepted() {
     let on_it = root.crl(&[&serial], NOW - 3 * DAY, NOW - 2 * DAY).unwrap();
     assert_eq!(verdict(&on_it, false).map_err(|error| error.as_str()), Err("revoked"));
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_changed_certificate_is_accepted_or_makes_the_judgement_panic(at in 0..1000_usize, byte: u8) {
+        let (root, bundle, _) = issued();
+        let trusted = Trusted::anchors(vec![root.certificate().clone()]);
+        let original = bundle.chain()[0].to_vec();
+        let mut changed = original.clone();
+        let at = at % changed.len();
+        changed[at] = byte;
+        let same = changed == original;
+        let verdict = judge(&[CertificateDer::from(changed)], &trusted, Purpose::Client, &[], NOW);
+        // Some bytes of an ECDSA signature's frame can be written in two ways; none of the certificate itself.
+        proptest::prop_assert!(same || verdict.is_err() || at > original.len() - 80, "byte {at}");
+    }
+}

@@ -263,9 +263,14 @@ pub fn name(der: &[u8]) -> String {
 }
 
 /// The pin of a public key as people write it.
-#[must_use]
-pub fn spki_text(digest: &[u8; 32]) -> String {
+pub(super) fn spki_text(digest: &[u8; 32]) -> String {
     format!("sha256:{}", STANDARD.encode(digest))
+}
+
+/// The same of a subject public key info (DER).
+#[must_use]
+pub fn pin(spki: &[u8]) -> String {
+    spki_text(&sha256(spki))
 }
 
 /// Lower-case hexadecimal without separators.
@@ -279,7 +284,7 @@ pub fn hex(bytes: &[u8]) -> String {
         })
 }
 
-pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     out

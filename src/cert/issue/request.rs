@@ -14,7 +14,7 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::X509Name;
 
-use super::super::facts::{Key, KeyAlgorithm, Purposes as Stated, address, printable, sha256, spki_text};
+use super::super::facts::{Key, KeyAlgorithm, Purposes as Stated, address, pin, printable};
 use super::spec::alternative_names;
 use super::{IssueError, KeyKind, Purposes, distinguished_name, extended_key_usages, new_key_pem};
 use crate::secret::Secret;
@@ -116,7 +116,7 @@ impl Request {
             uri_names: Vec::new(),
             ip_names: Vec::new(),
             key,
-            spki: spki_text(&sha256(info.subject_pki.raw)),
+            spki: pin(info.subject_pki.raw),
             purposes: None,
             wants_ca: false,
             distinguished_name: subject(&info.subject),

@@ -135,6 +135,25 @@ pub fn anchors(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, LoadError> {
     Ok(anchors)
 }
 
+/// The certificates of a file, PEM or one DER, in its order and as they are: whether each can be read is not asked.
+pub fn certificates(bytes: &[u8], part: Part) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+    match pem::certificates(bytes, part) {
+        Err(LoadError::Der(_)) => Ok(vec![CertificateDer::from(bytes.to_vec())]),
+        read => read,
+    }
+}
+
+/// Whether the key of a PEM file is that of the certificate: [`LoadError::KeyMismatch`] where it is another's.
+pub fn fits(certificate: &CertificateDer<'_>, key_pem: &[u8], password: Option<&[u8]>) -> Result<(), LoadError> {
+    let key = pem::private_key(key_pem, password.map(protected::password))?;
+    match matching(&[certificate.clone().into_owned()], &key)? {
+        Some(_) => Ok(()),
+        None => Err(LoadError::KeyMismatch {
+            subject: Facts::read(certificate).map_or_else(|_| "?".to_owned(), |facts| facts.subject),
+        }),
+    }
+}
+
 impl Bundle {
     /// The chain, leaf first.
     #[must_use]

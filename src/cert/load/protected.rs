@@ -131,3 +131,24 @@ fn explain(error: &StoreError, file: &[u8]) -> LoadError {
         _ => LoadError::NotPkcs12("it is damaged, cut off, or another kind of file".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_end_after_a_password_is_not_a_part_of_it() {
+        for (file, expected) in [
+            ("open", "open"),
+            ("open\n", "open"),
+            ("open\r\n", "open"),
+            ("open\n\n", "open\n"),
+            ("open\r", "open\r"),
+            (" open ", " open "),
+            ("", ""),
+            ("\n", ""),
+        ] {
+            assert_eq!(password(file.as_bytes()), expected.as_bytes(), "{file:?}");
+        }
+    }
+}

@@ -113,22 +113,6 @@ fn an_encrypted_key_is_named_as_such_in_both_formats() {
 }
 
 #[test]
-fn one_line_end_after_a_password_is_not_a_part_of_it() {
-    for (file, expected) in [
-        ("open", "open"),
-        ("open\n", "open"),
-        ("open\r\n", "open"),
-        ("open\n\n", "open\n"),
-        ("open\r", "open\r"),
-        (" open ", " open "),
-        ("", ""),
-        ("\n", ""),
-    ] {
-        assert_eq!(protected::password(file.as_bytes()), expected.as_bytes(), "{file:?}");
-    }
-}
-
-#[test]
 fn a_java_keystore_is_named_with_the_way_out() {
     let (_, key) = pair();
     for (magic, kind) in [(b"\xfe\xed\xfe\xed", "JKS"), (b"\xce\xce\xce\xce", "JCEKS")] {

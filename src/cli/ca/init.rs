@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 
 use super::super::files::NewFiles;
@@ -119,6 +119,18 @@ impl Rollover {
         let issuing = issuing.context("making the issuing CA")?;
         let facts = Facts::read(issuing.certificate())?;
         let mut index = directory.index()?;
+        // Revocation lists are found by the name of their issuer.
+        let before = index.certificates.iter().filter(|entry| entry.is_ca);
+        if before
+            .map(|entry| &entry.subject)
+            .chain([&root_facts.subject])
+            .any(|name| *name == facts.subject)
+        {
+            bail!(
+                "\"{}\" is the name of an earlier CA; choose another with --name",
+                facts.subject
+            );
+        }
         index.enter(&facts, &root_facts, now);
         directory.save(&index)?;
         let pem = issuing.certificate_pem();

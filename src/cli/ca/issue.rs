@@ -26,10 +26,10 @@ pub struct Issue {
     #[arg(long, conflicts_with = "dir")]
     self_signed: bool,
     /// A DNS name; may be given several times.
-    #[arg(long, value_name = "NAME", required_unless_present_any = ["uri", "ip", "cn_only"])]
+    #[arg(long, value_name = "NAME", value_parser = name, required_unless_present_any = ["uri", "ip", "cn_only"])]
     dns: Vec<String>,
     /// A URI name, for instance a SPIFFE id; may be given several times.
-    #[arg(long, value_name = "URI")]
+    #[arg(long, value_name = "URI", value_parser = name)]
     uri: Vec<String>,
     /// An IP address; may be given several times.
     #[arg(long, value_name = "ADDRESS")]
@@ -182,6 +182,14 @@ impl KeyType {
 pub(super) fn outlives(facts: &Facts, authority: &Authority) -> anyhow::Result<Option<String>> {
     let ends_later = facts.not_after > Facts::read(authority.certificate())?.not_after;
     Ok(ends_later.then(|| String::from("the certificate outlives its CA, and ends with it")))
+}
+
+/// Any name, wrong ones too; an empty one is a slip.
+fn name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(char::is_whitespace) {
+        return Err(String::from("expected a name without spaces"));
+    }
+    Ok(text.to_owned())
 }
 
 /// The file has exactly this content.

@@ -89,7 +89,7 @@ impl Revoke {
         }
         if entry.is_ca {
             notes.push(String::from(
-                "it is an issuing CA: whoever checks whole chains refuses all that it issued; make another with \"ca rollover\"",
+                "it is an issuing CA: whoever checks whole chains refuses all that it issued; the gateway looks at leafs only, so revoke those too, and make another CA with \"ca rollover\"; if its key leaked, a new root is needed",
             ));
         }
         let revoked = entry

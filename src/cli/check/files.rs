@@ -1,14 +1,16 @@
 //! The files that a configuration names, judged as the handshake would, each problem at the key that names the file.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use rustls_pki_types::CertificateRevocationListDer;
 use zeroize::Zeroizing;
 
 use super::reason;
 use crate::cert::crl::{self, CrlFacts};
 use crate::cert::facts::date;
-use crate::cert::load::{self, LoadError, Part, Source};
+use crate::cert::load::{self, Bundle, LoadError, Part, Source};
 use crate::cert::verify::{self, Purpose};
 use crate::config::settings::{GatewaySettings, Material, Revocation, Settings, Stale, Trust, Upstream};
 use crate::config::{Loaded, Place, Problem};
@@ -18,15 +20,22 @@ const SKEW: i64 = 60;
 
 pub(super) fn run(loaded: &Loaded<Settings>, now: i64) -> Vec<Problem> {
     let mut problems = Vec::new();
+    let mut bundles = BTreeMap::new();
     for (name, identity) in &loaded.settings.identities {
         let at = |key: &str| loaded.place(&["identity", name, key]);
         let judged = (Purpose::Client, identity.expect_dns.as_slice());
-        material(&identity.material, at, judged, now, &mut problems);
+        if let Some(bundle) = material(&identity.material, at, judged, now, &mut problems) {
+            bundles.insert(name.as_str(), bundle);
+        }
     }
     for (name, upstream) in &loaded.settings.upstreams {
         let at = |key: &str| loaded.place(&["upstream", name, key]);
         trust(upstream, &at("trust"), &mut problems);
-        revocation(upstream.crl.as_ref(), &at("crl"), now, &mut problems);
+        let lists = revocation(upstream.crl.as_ref(), &at("crl"), now, &mut problems);
+        let shown = upstream.identity.as_deref().and_then(|identity| bundles.get(identity));
+        if let Some(finding) = shown.and_then(|bundle| verify::revocation(bundle, &lists)) {
+            problems.push(Problem::error(at("identity"), finding.text));
+        }
     }
     problems
 }
@@ -48,7 +57,7 @@ fn material(
     (purpose, expect_dns): (Purpose, &[String]),
     now: i64,
     problems: &mut Vec<Problem>,
-) {
+) -> Option<Bundle> {
     let (first, first_key) = match material {
         Material::Pem { certificate, .. } => (certificate, "certificate"),
         Material::Pkcs12 { file, .. } => (file, "pkcs12"),
@@ -67,10 +76,9 @@ fn material(
                 read(private_key, "private_key")
             };
             let password = password_file.as_ref().map(|path| read(path, "password_file"));
-            let (Some(chain), Some(key)) = (chain, key) else { return };
+            let (chain, key) = (chain?, key?);
             let password = match password {
-                Some(Some(password)) => Some(password),
-                Some(None) => return,
+                Some(read) => Some(read?),
                 None => None,
             };
             load::identity(Source::Pem {
@@ -81,12 +89,9 @@ fn material(
         }
         Material::Pkcs12 { file, password_file } => {
             let (file, password) = (read(file, first_key), read(password_file, "password_file"));
-            let (Some(file), Some(password)) = (file, password) else {
-                return;
-            };
             load::identity(Source::Pkcs12 {
-                file: &file,
-                password: &password,
+                file: &file?,
+                password: &password?,
             })
         }
     };
@@ -100,10 +105,12 @@ fn material(
                     verify::Severity::Warn => Problem::warning(place, text),
                 });
             }
+            Some(bundle)
         }
         Err(error) => {
             let (path, key) = at_fault(material, &error);
             problems.push(Problem::error(place(key), format!("{}: {error}", path.display())));
+            None
         }
     }
 }
@@ -143,15 +150,25 @@ fn anchors(path: &Path, place: &Place, problems: &mut Vec<Problem>) {
 }
 
 /// A list that cannot be used refuses everybody; one that is out of date does where that was chosen.
-fn revocation(crl: Option<&Revocation>, place: &Place, now: i64, problems: &mut Vec<Problem>) {
-    let Some(Revocation { file, stale }) = crl else { return };
+fn revocation(
+    crl: Option<&Revocation>,
+    place: &Place,
+    now: i64,
+    problems: &mut Vec<Problem>,
+) -> Vec<CertificateRevocationListDer<'static>> {
+    let Some(Revocation { file, stale }) = crl else {
+        return Vec::new();
+    };
     let Some(bytes) = content(file, place, problems) else {
-        return;
+        return Vec::new();
     };
     let shown = file.display();
     let lists = match crl::read(&bytes) {
         Ok(lists) => lists,
-        Err(error) => return problems.push(Problem::error(place.clone(), format!("{shown}: {error}"))),
+        Err(error) => {
+            problems.push(Problem::error(place.clone(), format!("{shown}: {error}")));
+            return Vec::new();
+        }
     };
     for facts in lists.iter().filter_map(|list| CrlFacts::read(list)) {
         let Some(next) = facts.next_update.filter(|_| facts.is_stale(now)) else {
@@ -171,6 +188,7 @@ fn revocation(crl: Option<&Revocation>, place: &Place, now: i64, problems: &mut 
             Stale::Accept => Problem::warning(place.clone(), by).right("fetch the CA's new list"),
         });
     }
+    lists
 }
 
 fn content(path: &Path, place: &Place, problems: &mut Vec<Problem>) -> Option<Vec<u8>> {

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ending::Mortal;
 use super::news::{News, Source};
 use super::{Lineage, Moment, Refused, Side, Terms, Traffic, Watched, act};
+use crate::cert::facts::Facts;
 use crate::cert::verify::Purpose;
+use crate::identity::mounts;
 use crate::identity::rotation::{Paper, Place};
 use crate::identity::store::{self, Refusal, Sight};
 
@@ -15,8 +18,11 @@ const SETTLE: Duration = Duration::from_secs(2);
 
 impl Lineage {
     /// A sight of the source, unless nothing about it is new.
-    fn news_of(&mut self, source: Source, now: Moment) -> Option<Sight> {
+    fn news_of(&mut self, source: Source, now: Moment, news: &mut Vec<News>) -> Option<Sight> {
         let files = self.files(source);
+        if !self.watched.contains_key(&source) {
+            self.look_at_mounts(&files, news);
+        }
         let sight = store::look(files.iter().map(PathBuf::as_path));
         let watched = self.watched.entry(source).or_insert(Watched {
             mark: sight.mark,
@@ -31,6 +37,68 @@ impl Lineage {
             };
         }
         (!watched.settled).then_some(sight)
+    }
+
+    /// A `subPath` mount shows for ever what it showed at first: rotating by its files would wait in vain.
+    fn look_at_mounts(&mut self, files: &[PathBuf], news: &mut Vec<News>) {
+        for file in files {
+            if let Some(mount) = mounts::here(file) {
+                let sentence = mount.to_string();
+                if !self.fixed.contains(&sentence) {
+                    news.push(News::NeverUpdates(sentence.clone()));
+                    self.fixed.push(sentence);
+                }
+            }
+        }
+    }
+
+    /// What is in use and will end.
+    pub(super) fn look_at_dates(&mut self, now: Moment, news: &mut Vec<News>) {
+        let Some(in_use) = self.in_use() else { return };
+        let certificate = |what: &str, facts: &Facts| Mortal {
+            key: format!("{what} {}", facts.fingerprint()),
+            what: format!("{what} \"{}\"", facts.subject),
+            begins: facts.not_before,
+            ends: facts.not_after,
+            short_lived: false,
+        };
+        let mut mortals = Vec::new();
+        for (index, facts) in in_use.chain.iter().enumerate() {
+            let what = if index == 0 {
+                "the certificate"
+            } else {
+                "the CA certificate of the chain"
+            };
+            mortals.push(certificate(what, facts));
+        }
+        mortals.extend(
+            in_use
+                .trust
+                .iter()
+                .map(|facts| certificate("the trusted CA certificate", facts)),
+        );
+        mortals.extend(
+            in_use
+                .server
+                .iter()
+                .map(|facts| certificate("the other side's certificate", facts)),
+        );
+        mortals.extend(in_use.crls.iter().filter_map(|list| {
+            Some(Mortal {
+                key: format!("list {} {}", list.issuer, list.this_update),
+                what: format!("the list of revoked certificates of \"{}\"", list.issuer),
+                begins: list.this_update,
+                ends: list.next_update?,
+                short_lived: true,
+            })
+        }));
+        for (mortal, days) in self.said.due(&mortals, now.wall) {
+            news.push(News::Ending {
+                what: mortal.what.clone(),
+                days,
+                ends: mortal.ends,
+            });
+        }
     }
 
     fn settle(&mut self, source: Source) {
@@ -65,7 +133,7 @@ impl Lineage {
     }
 
     pub(super) fn look_at_trust(&mut self, now: Moment, traffic: &Traffic<'_>, news: &mut Vec<News>) {
-        let Some(sight) = self.news_of(Source::Trust, now) else {
+        let Some(sight) = self.news_of(Source::Trust, now, news) else {
             return;
         };
         let Terms { trust, crl, side, .. } = &self.terms;
@@ -97,7 +165,9 @@ impl Lineage {
             return;
         };
         let names = files.expect_dns.clone();
-        let Some(sight) = self.news_of(source, now) else { return };
+        let Some(sight) = self.news_of(source, now, news) else {
+            return;
+        };
         // A staged directory is empty most of the time.
         if place == Place::Staged && sight.is_absent() {
             self.settle(source);

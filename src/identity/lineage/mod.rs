@@ -6,6 +6,7 @@
 //! by something that was made completely.
 
 mod act;
+mod ending;
 mod look;
 mod news;
 mod receipt;
@@ -75,6 +76,9 @@ pub struct Lineage {
     past: HashMap<u64, Past>,
     refused: BTreeMap<Source, Refused>,
     draining: Option<Draining>,
+    said: ending::Said,
+    /// Mounts that never change, in words.
+    fixed: Vec<String>,
     receipt: Option<super::status::Receipt>,
 }
 
@@ -139,6 +143,8 @@ impl Lineage {
             past: HashMap::new(),
             refused: BTreeMap::new(),
             draining: None,
+            said: ending::Said::default(),
+            fixed: Vec::new(),
             receipt: None,
         }
     }
@@ -148,6 +154,7 @@ impl Lineage {
         if self.terms != terms {
             self.rotation.set_manner(terms.manner);
             self.watched.clear();
+            self.fixed.clear();
             self.terms = terms;
         }
     }
@@ -191,6 +198,7 @@ impl Lineage {
             self.look_at_identity(Place::Configured, now, traffic, &mut news);
             self.look_at_identity(Place::Staged, now, traffic, &mut news);
         }
+        self.look_at_dates(now, &mut news);
         news
     }
 

@@ -52,6 +52,10 @@ pub enum News {
     Retired(Receipt),
     /// The other side refuses what is in use, and there is nothing to fall back to.
     NoWayBack { number: u64, reason: String },
+    /// Something that is in use ends in so many days, or has ended.
+    Ending { what: String, days: i64, ends: i64 },
+    /// The files can never change where they are mounted.
+    NeverUpdates(String),
     /// What was on its way is no longer there.
     Withdrawn { number: u64 },
 }

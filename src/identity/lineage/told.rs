@@ -120,6 +120,7 @@ impl Lineage {
                 reason: refused.reason.clone(),
             }),
             receipt: self.receipt.clone(),
+            warnings: self.fixed.clone(),
             server: self.server_seen().iter().map(Certificate::from).collect(),
         }
     }

@@ -2,8 +2,10 @@
 //! looks at the client's certificate only after the client's handshake is done, and refuses it at the first read
 //! (RFC 8446 section 4.6.2 and appendix E.1.2).
 //!
-//! A fresh connection for each trial, HTTP/1.1, closed afterwards; of the reply only the head is read, and never more
+//! A fresh connection for each trial, HTTP/1.1 or, where the server chooses it, HTTP/2; closed afterwards; of the reply only the head is read, and never more
 //! than 64 KiB. Unreachable is not rejected: only what says something of the certificate counts against it.
+
+mod http2;
 
 use std::future::poll_fn;
 use std::io;
@@ -91,7 +93,8 @@ pub async fn trial(endpoint: &Endpoint, connector: &TlsConnector, request: &Requ
         server_version: secured.map(|secured| secured.version),
         ..Trial::stopped(Fault::new(Code::UpstreamReset, ""))
     };
-    answered(&mut stream, seen, request, peer).await
+    let http2 = secured.is_some_and(|secured| secured.http2);
+    answered(&mut stream, http2, seen, request, peer).await
 }
 
 /// The same without TLS: what answers there, and how.
@@ -99,15 +102,19 @@ pub async fn in_the_clear(endpoint: &Endpoint, request: &Request, peer: &str) ->
     match dial::dial(endpoint, None).await {
         Ok((mut stream, _)) => {
             let seen = Trial::stopped(Fault::new(Code::UpstreamReset, ""));
-            answered(&mut stream, seen, request, peer).await
+            answered(&mut stream, false, seen, request, peer).await
         }
         Err(error) => Trial::stopped(error.fault),
     }
 }
 
-async fn answered(stream: &mut Stream, seen: Trial, request: &Request, peer: &str) -> Trial {
+async fn answered(stream: &mut Stream, http2: bool, seen: Trial, request: &Request, peer: &str) -> Trial {
     let deadline = Instant::now() + request.first_byte;
-    let asked = timeout_at(deadline, ask(stream, request, peer)).await;
+    let asked = if http2 {
+        timeout_at(deadline, http2::ask(stream, request, peer)).await
+    } else {
+        timeout_at(deadline, ask(stream, request, peer)).await
+    };
     let _ = timeout_at(deadline, stream.shutdown()).await;
     match asked {
         Ok(Ok(reply)) => Trial {

@@ -27,6 +27,8 @@ pub(super) struct Identities {
     generations: Mutex<BTreeMap<String, (String, u64)>>,
     /// By upstream and event.
     events: Mutex<BTreeMap<(String, &'static str), u64>>,
+    /// By upstream: next updates of its lists of revoked certificates.
+    lists: Mutex<BTreeMap<String, Vec<i64>>>,
     /// By upstream: seconds until the old generation had retired, requests failed meanwhile.
     receipts: Mutex<BTreeMap<String, (f64, u64)>>,
 }
@@ -51,6 +53,15 @@ impl Metrics {
             None => {
                 lock(&self.identities.generations).remove(upstream);
             }
+        }
+    }
+
+    /// When the lists of revoked certificates of an upstream are to be renewed, in Unix seconds.
+    pub fn lists(&self, upstream: &str, next_updates: Vec<i64>) {
+        if next_updates.is_empty() {
+            lock(&self.identities.lists).remove(upstream);
+        } else {
+            lock(&self.identities.lists).insert(upstream.to_owned(), next_updates);
         }
     }
 
@@ -92,6 +103,15 @@ impl Metrics {
         let mut family = Family::new(out, name, help, MetricType::Gauge)?;
         for (upstream, (identity, number)) in lock(&self.identities.generations).iter() {
             family.gauge(&[("identity", identity), ("upstream", upstream)], *number)?;
+        }
+        let help = "When a list of revoked certificates is to be renewed";
+        let name = named!("crl_next_update_timestamp_seconds");
+        let mut family = Family::new(out, name, help, MetricType::Gauge)?;
+        for (upstream, times) in lock(&self.identities.lists).iter() {
+            for (index, time) in times.iter().enumerate() {
+                let position = format!("crl-{}", index + 1);
+                family.signed(&[("name", upstream), ("position", &position)], *time)?;
+            }
         }
         let help = "What happened to managed certificates: found, refused, tried, promoted, retired and so on";
         let mut family = Family::new(out, named!("identity_events"), help, MetricType::Counter)?;

@@ -6,8 +6,10 @@
 pub(crate) mod absent;
 pub(crate) mod apache;
 pub(crate) mod bin;
+pub(crate) mod chains;
 pub(crate) mod findings;
 pub(crate) mod h2;
+pub(crate) mod handshake;
 pub(crate) mod hostile;
 pub(crate) mod java;
 pub(crate) mod nginx;
