@@ -10,6 +10,7 @@ mod files;
 mod refusals;
 mod report;
 mod request;
+mod round;
 mod server;
 mod strangers;
 mod trust;
