@@ -158,14 +158,7 @@ pub(super) fn read(path: &Path, check: &'static str, secret: bool, lines: &mut L
             "set `defaultMode: 0400` on the volume, or chmod 600; 0440 is what `fsGroup` needs",
         ),
     }
-    if let Some(mount) = mounts::here(path) {
-        lines.warn(
-            "mount",
-            mount.to_string(),
-            "a whole directory, in which a renewed secret appears by itself",
-            "mount the directory without `subPath`, and restart the pod once",
-        );
-    }
+    mounted(path, lines);
     Some(bytes)
 }
 
@@ -281,12 +274,15 @@ fn place_of_the_next(staged: &Path, lines: &mut Lines) {
             "mount it so that this user may enter it",
         ),
     }
-    if let Some(mount) = mounts::here(staged) {
-        lines.warn(
-            "mount",
-            mount.to_string(),
-            "a whole directory",
-            "mount the directory without `subPath`",
-        );
+    mounted(staged, lines);
+}
+
+/// Whether a renewed secret can ever appear there.
+fn mounted(path: &Path, lines: &mut Lines) {
+    if let Some(mount) = mounts::here(path) {
+        let said = mount.to_string();
+        let (found, todo) = said.rsplit_once("; ").unwrap_or((&said, "mount the whole directory"));
+        let expected = "a whole directory, in which a renewed secret appears by itself";
+        lines.warn("mount", found, expected, todo);
     }
 }
