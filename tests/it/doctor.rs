@@ -11,7 +11,7 @@ use crate::support::bin::NOMS;
 use crate::support::findings::Findings;
 use crate::support::hostile::{self, Hostile};
 use crate::support::openssl::OpenSsl;
-use crate::support::peer::{Peer, Shown, Tls};
+use crate::support::peer::{Peer, Shown, Tls, write_leaf};
 use crate::support::pki::{Ask, Key, Leaf, NDH, pki};
 use crate::support::world::{World, directory, text};
 use crate::support::{apache, java, nginx};
@@ -473,6 +473,75 @@ fn a_server_that_hangs_up_on_our_certificate_under_tls_1_2_is_suspected() {
         &["ends the handshake when it is shown our certificate", "trust its CA"],
     );
     said.has("accepted issuers", &["warning", "Other root"]);
+}
+
+#[test]
+fn a_staged_certificate_is_looked_at_and_breaks_nothing() {
+    let upstream = Hostile::tls(pki().good_server(), |_, conn| hostile::echo(conn));
+    let directory = directory();
+    let next = directory.path().join("next");
+    std::fs::create_dir(&next).expect("make a directory");
+    let world = || {
+        let staged = text(&next.display().to_string());
+        let world = trying(upstream.address(), "/t/x").set("identity.allocation-manager", "staged", staged);
+        world.write(directory.path())
+    };
+    let said = examine_in(directory.path(), &world(), &[]);
+    said.is_well();
+    said.has("staged", &["ok", "files there now: 0"]);
+    write_leaf(&next, "tls", &pki().client_expired());
+    let said = examine_in(directory.path(), &world(), &[]);
+    said.is_well();
+    let checks = said.report["checks"].as_array().expect("a list");
+    let told = checks
+        .iter()
+        .find(|line| line["staged"] == true && line["check"] == "dates");
+    let told = told.unwrap_or_else(|| panic!("{:#}", said.report));
+    assert_eq!(told["state"], "warning", "{told:#}");
+    assert!(
+        said.verdict().contains("allocation-manager, staged: "),
+        "{}",
+        said.verdict()
+    );
+}
+
+#[test]
+fn an_upstream_in_the_clear_is_a_warning() {
+    let upstream = Hostile::plain(|_, conn| hostile::go_on(conn));
+    let url = format!("http://{}", upstream.address());
+    let directory = directory();
+    let config = format!(
+        "[listen]\naddress = \"127.0.0.1:0\"\n[upstream.ndh]\nurl = {}\n\
+         [[route]]\nname = \"all\"\nmatch = \"GET /{{file}}\"\n[route.ndh]\nupstream = \"ndh\"\n",
+        text(&url)
+    );
+    let said = examine_in(directory.path(), &config, &["--path", "/t/x"]);
+    said.is_well();
+    said.has("tls", &["warning", "in the clear"]);
+    said.has("request", &["ok", "answers 200 to GET /t/x"]);
+    let output = command(&directory.path().join("config.toml"))
+        .arg("--refusals")
+        .output();
+    let output = output.expect("start the binary");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no refusal to be tried"));
+}
+
+/// Every check that a whole examination makes.
+#[test]
+fn the_document_explains_every_check() {
+    let document = include_str!("../../docs/doctor.md");
+    let upstream = Hostile::tls(pki().good_server(), |_, conn| hostile::echo(conn));
+    let said = examine(trying(upstream.address(), "/t/x"), &[]);
+    let checks = said.report["checks"].as_array().expect("a list");
+    assert!(checks.len() > 15, "{:#}", said.report);
+    for line in checks {
+        let check = line["check"].as_str().unwrap_or_default();
+        assert!(
+            document.contains(&format!("| {check} |")),
+            "docs/doctor.md does not explain {check:?}"
+        );
+    }
 }
 
 #[test]

@@ -35,6 +35,20 @@ pub(super) fn identity(identity: &Identity, now: i64, lines: &mut Lines) -> Opti
     pair
 }
 
+/// The pair that waits in the second place, if one does: what is wrong with it stops nothing yet, so it is a warning.
+pub(super) fn next_identity(identity: &Identity, now: i64, lines: &mut Lines) {
+    let next = identity
+        .staged
+        .as_deref()
+        .map(|staged| identity.material.within(staged));
+    if let Some(material) = next.filter(|material| material.first().exists()) {
+        if let Some(bundle) = pair(&material, lines) {
+            judged(&bundle, &identity.expect_dns, now, lines);
+        }
+        lines.soften();
+    }
+}
+
 /// Reads every file, says what is to be said of each, and puts the pair together.
 fn pair(material: &Material, lines: &mut Lines) -> Option<Bundle> {
     const CHECK: &str = "pair";
@@ -144,14 +158,7 @@ pub(super) fn read(path: &Path, check: &'static str, secret: bool, lines: &mut L
             "set `defaultMode: 0400` on the volume, or chmod 600; 0440 is what `fsGroup` needs",
         ),
     }
-    if let Some(mount) = mounts::here(path) {
-        lines.warn(
-            "mount",
-            mount.to_string(),
-            "a whole directory, in which a renewed secret appears by itself",
-            "mount the directory without `subPath`, and restart the pod once",
-        );
-    }
+    mounted(path, lines);
     Some(bytes)
 }
 
@@ -267,12 +274,15 @@ fn place_of_the_next(staged: &Path, lines: &mut Lines) {
             "mount it so that this user may enter it",
         ),
     }
-    if let Some(mount) = mounts::here(staged) {
-        lines.warn(
-            "mount",
-            mount.to_string(),
-            "a whole directory",
-            "mount the directory without `subPath`",
-        );
+    mounted(staged, lines);
+}
+
+/// Whether a renewed secret can ever appear there.
+fn mounted(path: &Path, lines: &mut Lines) {
+    if let Some(mount) = mounts::here(path) {
+        let said = mount.to_string();
+        let (found, todo) = said.rsplit_once("; ").unwrap_or((&said, "mount the whole directory"));
+        let expected = "a whole directory, in which a renewed secret appears by itself";
+        lines.warn("mount", found, expected, todo);
     }
 }

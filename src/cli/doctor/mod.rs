@@ -10,6 +10,7 @@ mod files;
 mod refusals;
 mod report;
 mod request;
+mod round;
 mod server;
 mod strangers;
 mod trust;
@@ -185,6 +186,9 @@ async fn examine(args: &DoctorArgs, settings: &Settings, now: i64) -> Vec<Line> 
         if let Some(bundle) = files::identity(identity, now, &mut lines) {
             bundles.insert(name.clone(), bundle);
         }
+        list.extend(lines.into_list());
+        let mut lines = Lines::about(Subject::Staged(name.clone()));
+        files::next_identity(identity, now, &mut lines);
         list.extend(lines.into_list());
     }
     for (name, upstream) in settings.upstreams.iter().filter(|(name, _)| wanted(name)) {

@@ -16,6 +16,8 @@ use crate::telemetry::mask;
 pub(super) enum Subject {
     Process,
     Identity(String),
+    /// The next certificate of an identity, where one is staged.
+    Staged(String),
     Upstream(String),
 }
 
@@ -103,6 +105,13 @@ impl Lines {
         });
     }
 
+    /// What failed here does not break the path: it is worth a warning.
+    pub(super) fn soften(&mut self) {
+        for line in self.list.iter_mut().filter(|line| line.state == State::Failed) {
+            line.state = State::Warning;
+        }
+    }
+
     pub(super) fn into_list(self) -> Vec<Line> {
         self.list
     }
@@ -140,6 +149,7 @@ impl Subject {
         match self {
             Self::Process => String::from("this machine"),
             Self::Identity(name) => format!("identity {name}"),
+            Self::Staged(name) => format!("identity {name}, staged"),
             Self::Upstream(name) => format!("upstream {name}"),
         }
     }
@@ -182,13 +192,14 @@ impl Line {
     fn json(&self) -> Value {
         let (identity, upstream) = match &self.subject {
             Subject::Process => (None, None),
-            Subject::Identity(name) => (Some(name), None),
+            Subject::Identity(name) | Subject::Staged(name) => (Some(name), None),
             Subject::Upstream(name) => (None, Some(name)),
         };
         json!({
             "check": self.check,
             "identity": identity,
             "upstream": upstream,
+            "staged": matches!(self.subject, Subject::Staged(_)),
             "state": self.state.as_str().to_ascii_lowercase(),
             "found": self.found,
             "expected": self.expected,
