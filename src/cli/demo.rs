@@ -14,15 +14,16 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::rehearsal::child::Stop;
 use crate::rehearsal::demo::perform;
-use crate::rehearsal::scene::Scene;
+use crate::rehearsal::drill::under_load;
+use crate::rehearsal::scene::{Purpose, Scene};
 use crate::rehearsal::step::{Line, Step, Verdict};
 use crate::rehearsal::trial::{Outcome, Trial, trials};
 
-const BOLD: &str = "\x1b[1m";
-const DIM: &str = "\x1b[2m";
-const GREEN: &str = "\x1b[32m";
-const RED: &str = "\x1b[31m";
-const RESET: &str = "\x1b[0m";
+pub(super) const BOLD: &str = "\x1b[1m";
+pub(super) const DIM: &str = "\x1b[2m";
+pub(super) const GREEN: &str = "\x1b[32m";
+pub(super) const RED: &str = "\x1b[31m";
+pub(super) const RESET: &str = "\x1b[0m";
 /// While serving: how often the children are looked after.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -42,7 +43,7 @@ pub struct DemoArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
+pub(super) enum Output {
     Text,
     Json,
 }
@@ -85,9 +86,10 @@ pub fn demo(args: DemoArgs) -> ExitCode {
 fn show(program: &Path, args: &DemoArgs, stop: &Stop) -> Result<bool, String> {
     let text = args.output == Output::Text;
     let started = Instant::now();
-    let mut scene = Scene::set(program, &std::env::temp_dir(), stop).map_err(|error| error.to_string())?;
+    let mut scene =
+        Scene::set(program, &std::env::temp_dir(), Purpose::Demo, stop).map_err(|error| error.to_string())?;
     if text {
-        print_stage(&scene, started.elapsed());
+        print_stage("this demo, as the app", &scene, started.elapsed());
     }
     let mut steps = Vec::new();
     let whole = perform(scene.stage(), stop, |step| {
@@ -99,6 +101,14 @@ fn show(program: &Path, args: &DemoArgs, stop: &Stop) -> Result<bool, String> {
     if !whole {
         return Err("interrupted".to_owned());
     }
+    let rotation = under_load(&scene, stop);
+    if stop.requested() {
+        return Err("interrupted".to_owned());
+    }
+    if text {
+        print_step(steps.len() + 1, &rotation);
+    }
+    steps.push(rotation);
     let shown = steps.iter().filter(|step| step.verdict == Verdict::Shown).count();
     let failed = steps.len() - shown;
     let took = started.elapsed();
@@ -141,10 +151,10 @@ fn show(program: &Path, args: &DemoArgs, stop: &Stop) -> Result<bool, String> {
     Ok(failed == 0 && !broken)
 }
 
-fn print_stage(scene: &Scene, took: Duration) {
+pub(super) fn print_stage(who: &str, scene: &Scene, took: Duration) {
     let stage = scene.stage();
     println!("{BOLD}The path, on this machine{RESET}\n");
-    println!("  this demo, as the app ──HTTP──▶ sidecar ══mutual TLS══▶ gateway ──HTTP──▶ Delius stand-in");
+    println!("  {who} ──HTTP──▶ sidecar ══mutual TLS══▶ gateway ──HTTP──▶ Delius stand-in");
     println!("  sidecar         http://{}", stage.sidecar);
     println!("  gateway         https://{}", stage.gateway);
     println!("  Delius stand-in http://{}", stage.delius.address());
@@ -155,7 +165,7 @@ fn print_stage(scene: &Scene, took: Duration) {
     println!("  {DIM}up after {}{RESET}", seconds(took));
 }
 
-fn print_step(number: usize, step: &Step) {
+pub(super) fn print_step(number: usize, step: &Step) {
     println!("\n{BOLD}{number}. {}{RESET}", step.title);
     for line in &step.lines {
         let (mark, text) = match line {
@@ -203,7 +213,7 @@ fn print_trials(trials: &[Trial]) {
     println!("\nrunning until Ctrl-C");
 }
 
-fn seconds(took: Duration) -> String {
+pub(super) fn seconds(took: Duration) -> String {
     if took < Duration::from_secs(1) {
         format!("{} ms", took.as_millis())
     } else {
@@ -212,7 +222,7 @@ fn seconds(took: Duration) -> String {
 }
 
 /// Ctrl-C and SIGTERM become a request to stop, so that children and files go before the program does.
-fn stop_on_signal(stop: &Stop) -> std::io::Result<()> {
+pub(super) fn stop_on_signal(stop: &Stop) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut terminate, mut interrupt) = {
         let _inside = runtime.enter();

@@ -11,6 +11,7 @@ mod doctor;
 mod files;
 pub mod operate;
 pub mod output;
+pub mod rehearse;
 mod run;
 pub mod span;
 pub mod standin;
@@ -38,6 +39,7 @@ enum Command {
     Run(run::RunArgs),
     Gateway(run::GatewayArgs),
     Demo(demo::DemoArgs),
+    Rehearse(rehearse::RehearseArgs),
     StandIn(standin::StandInArgs),
     Check(check::CheckArgs),
     Doctor(doctor::DoctorArgs),
@@ -81,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Gateway(args) => run::gateway(args),
         Command::Demo(args) => demo::demo(args),
+        Command::Rehearse(args) => rehearse::rehearse(&args),
         Command::StandIn(args) => standin::stand_in(args),
         Command::Check(args) => check::check(&args),
         Command::Doctor(args) => doctor::doctor(&args),

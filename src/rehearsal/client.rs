@@ -1,4 +1,4 @@
-//! A small blocking HTTP/1.1 client: one request, one connection, one deadline.
+//! A small blocking HTTP/1.1 client: one request on a connection of its own, or many on one that is kept.
 //!
 //! The demo talks to the sidecar as the application does, with code of its own: a client that shared the sidecar's
 //! HTTP code would share its mistakes. It reads `Content-Length`, chunked (RFC 9112 section 7.1) and until-close bodies,
@@ -60,14 +60,14 @@ impl<'a> Ask<'a> {
 
     /// Sends it over a stream that is open already.
     pub fn exchange(&self, mut stream: impl Read + Write, host: &str) -> io::Result<Answer> {
-        stream.write_all(self.wire(host).as_bytes())?;
+        stream.write_all(self.wire(host, "connection: close\r\n").as_bytes())?;
         stream.flush()?;
         read_answer(BufReader::new(stream), self.method == "HEAD")
     }
 
-    fn wire(&self, host: &str) -> String {
+    fn wire(&self, host: &str, connection: &str) -> String {
         let Self { method, target, .. } = self;
-        let mut wire = format!("{method} {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
+        let mut wire = format!("{method} {target} HTTP/1.1\r\nhost: {host}\r\n{connection}");
         for (name, value) in self.headers {
             wire.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -80,6 +80,52 @@ impl<'a> Ask<'a> {
             wire.push_str("\r\n");
         }
         wire
+    }
+}
+
+/// A caller who keeps its connection, as the application's HTTP library does.
+#[derive(Debug)]
+pub struct Kept {
+    to: SocketAddr,
+    host: String,
+    timeout: Duration,
+    stream: Option<BufReader<TcpStream>>,
+}
+
+impl Kept {
+    /// Not connected yet; `timeout` bounds the connect and each wait for bytes.
+    #[must_use]
+    pub fn new(to: SocketAddr, timeout: Duration) -> Self {
+        Self {
+            to,
+            host: to.to_string(),
+            timeout,
+            stream: None,
+        }
+    }
+
+    /// Sends a request on the kept connection, or on a new one where there is none. What goes wrong is not tried again.
+    pub fn send(&mut self, ask: &Ask<'_>) -> io::Result<Answer> {
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => {
+                let stream = TcpStream::connect_timeout(&self.to, self.timeout)?;
+                stream.set_read_timeout(Some(self.timeout))?;
+                stream.set_write_timeout(Some(self.timeout))?;
+                stream.set_nodelay(true)?;
+                BufReader::new(stream)
+            }
+        };
+        stream.get_mut().write_all(ask.wire(&self.host, "").as_bytes())?;
+        let answer = read_answer(&mut stream, ask.method == "HEAD")?;
+        let closes = answer
+            .header("connection")
+            .is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        let framed = answer.header("content-length").is_some() || answer.header("transfer-encoding").is_some();
+        if framed && !closes {
+            self.stream = Some(stream);
+        }
+        Ok(answer)
     }
 }
 

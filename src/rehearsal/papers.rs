@@ -1,7 +1,7 @@
 //! The throw-away certificates of a rehearsal, and a caller who shows one of them at the gateway's door.
 //!
-//! One root with an issuing CA, the two ends that trust it, and three callers who must not get in. Everything is
-//! valid for a day. The caller is rustls on a blocking socket: whoever is refused must be refused by the gateway,
+//! One root with an issuing CA, the two ends that trust it, and two callers who must not get in. Everything is
+//! valid for a day. The CA stays at hand, so that a rehearsal can have more certificates of it. The caller is rustls on a blocking socket: whoever is refused must be refused by the gateway,
 //! not by the sidecar's own care.
 
 use std::io;
@@ -14,6 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use super::client::{Answer, Ask};
+use super::place;
 use crate::cert::issue::{Authority, IssueError, Issued, Purposes, Spec, Validity};
 
 /// The name that the application's certificate carries, and that the gateway lets in.
@@ -22,10 +23,21 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Clocks of two processes on one machine agree; certificates are made for worse.
 const CLOCK_SKEW: i64 = 300;
 
+/// A root and the CA below it that signs leafs.
+#[derive(Debug)]
+pub struct Ca {
+    pub root: Authority,
+    pub issuing: Authority,
+}
+
 /// All certificates of one rehearsal.
 #[derive(Debug)]
 pub struct Papers {
+    pub ca: Ca,
+    /// What both ends trust, PEM.
     pub root_pem: String,
+    /// The CA's list of what it takes back: nothing.
+    pub revoked_pem: String,
     pub gateway: Issued,
     pub app: Issued,
     /// The right CA, another name.
@@ -43,35 +55,67 @@ pub enum Knock {
     Refused(String),
 }
 
-impl Papers {
-    pub fn issue(now: i64) -> Result<Self, IssueError> {
-        let validity = Validity::days(now - CLOCK_SKEW, 1);
-        let root = Authority::new_root("rehearsal root", validity)?;
-        let issuing = root.issue_intermediate("rehearsal issuing CA", validity)?;
-        let other = Authority::new_root("somebody else's root", validity)?;
-        let leaf = |ca: &Authority, name: &str, purposes| {
-            ca.issue(&Spec {
-                dns: vec![name.to_owned()],
-                ..Spec::new(name, purposes, validity)
-            })
-        };
-        let gateway = Spec {
+impl Ca {
+    /// A CA whose names carry `mark`, valid for a day.
+    pub fn new(mark: &str, now: i64) -> Result<Self, IssueError> {
+        let root = Authority::new_root(&format!("rehearsal root {mark}"), day(now))?;
+        let issuing = root.issue_intermediate(&format!("rehearsal issuing CA {mark}"), day(now))?;
+        Ok(Self { root, issuing })
+    }
+
+    /// A client certificate of this name.
+    pub fn client(&self, name: &str, now: i64) -> Result<Issued, IssueError> {
+        self.issuing.issue(&client(name, day(now)))
+    }
+
+    /// A certificate for the gateway on this machine.
+    pub fn gateway(&self, now: i64) -> Result<Issued, IssueError> {
+        self.issuing.issue(&Spec {
             dns: vec!["localhost".to_owned()],
             ip: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
-            ..Spec::new("gateway", Purposes::Server, validity)
-        };
-        Ok(Self {
-            root_pem: root.certificate_pem(),
-            gateway: issuing.issue(&gateway)?,
-            app: leaf(&issuing, APP, Purposes::Client)?,
-            wrong_name: leaf(&issuing, "somebody-else", Purposes::Client)?,
-            stranger: leaf(&other, APP, Purposes::Client)?,
+            ..Spec::new("gateway", Purposes::Server, day(now))
         })
     }
 
-    /// Writes everything below `directory`, in the layout of a Kubernetes TLS secret.
+    /// The issuing CA's list of the certificates that it takes back.
+    pub fn revoked(&self, serials: &[&str], now: i64) -> Result<String, IssueError> {
+        self.issuing.crl(serials, now, day(now).not_after)
+    }
+}
+
+/// A day, from a moment ago on.
+#[must_use]
+pub const fn day(now: i64) -> Validity {
+    Validity::days(now - CLOCK_SKEW, 1)
+}
+
+/// What a client certificate of this name says.
+#[must_use]
+pub fn client(name: &str, validity: Validity) -> Spec {
+    Spec {
+        dns: vec![name.to_owned()],
+        ..Spec::new(name, Purposes::Client, validity)
+    }
+}
+
+impl Papers {
+    pub fn issue(now: i64) -> Result<Self, IssueError> {
+        let ca = Ca::new("1", now)?;
+        let other = Authority::new_root("somebody else's root", day(now))?;
+        Ok(Self {
+            root_pem: ca.root.certificate_pem(),
+            revoked_pem: ca.revoked(&[], now)?,
+            gateway: ca.gateway(now)?,
+            app: ca.client(APP, now)?,
+            wrong_name: ca.client("somebody-else", now)?,
+            stranger: other.issue(&client(APP, day(now)))?,
+            ca,
+        })
+    }
+
+    /// Writes everything below `directory`: certificates as a mounted Kubernetes TLS secret has them, and for either
+    /// end whom it trusts.
     pub fn write(&self, directory: &Path) -> io::Result<()> {
-        std::fs::write(directory.join("ca.crt"), &self.root_pem)?;
         for (name, issued) in [
             ("gateway", &self.gateway),
             ("identity", &self.app),
@@ -80,43 +124,61 @@ impl Papers {
         ] {
             let place = directory.join(name);
             std::fs::create_dir(&place)?;
-            std::fs::write(place.join("tls.crt"), &issued.chain_pem)?;
-            write_private(&place.join("tls.key"), issued.key_pem.expose())?;
+            place::swap(&place, &place::pair(issued))?;
+        }
+        for (name, files) in [
+            ("trust", &[(place::BUNDLE, &*self.root_pem)][..]),
+            (
+                "client-ca",
+                &[(place::BUNDLE, &self.root_pem), (place::REVOKED, &self.revoked_pem)],
+            ),
+            ("staged", &[]),
+        ] {
+            let place = directory.join(name);
+            std::fs::create_dir(&place)?;
+            place::rename(&place, files)?;
         }
         Ok(())
     }
 
     /// Calls the gateway with a certificate, or with none. An error means that nothing was learnt.
     pub fn knock(&self, gateway: SocketAddr, with: Option<&Issued>, ask: &Ask<'_>) -> io::Result<Knock> {
-        let config = self.client_config(with).map_err(io::Error::other)?;
-        let name = ServerName::IpAddress(gateway.ip().into());
-        let mut connection = rustls::ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-        let mut stream = TcpStream::connect_timeout(&gateway, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let stream = rustls::Stream::new(&mut connection, &mut stream);
-        match ask.exchange(stream, &gateway.to_string()) {
-            Ok(answer) => Ok(Knock::Answered(answer)),
-            Err(error) => refusal(&error).map(Knock::Refused).ok_or(error),
-        }
+        knock(&self.root_pem, gateway, with, ask)
     }
+}
 
-    fn client_config(&self, with: Option<&Issued>) -> Result<rustls::ClientConfig, rustls::Error> {
-        let unreadable = |error: rustls::pki_types::pem::Error| rustls::Error::General(error.to_string());
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.root_pem.as_bytes()).map_err(unreadable)?)?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots);
-        let Some(issued) = with else {
-            return Ok(builder.with_no_client_auth());
-        };
-        let chain = CertificateDer::pem_slice_iter(issued.chain_pem.as_bytes());
-        let chain = chain.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-        let key = PrivateKeyDer::from_pem_slice(issued.key_pem.expose().as_bytes()).map_err(unreadable)?;
-        builder.with_client_auth_cert(chain, key)
+/// Calls the gateway as one who trusts these roots.
+pub fn knock(roots_pem: &str, gateway: SocketAddr, with: Option<&Issued>, ask: &Ask<'_>) -> io::Result<Knock> {
+    let config = client_config(roots_pem, with).map_err(io::Error::other)?;
+    let name = ServerName::IpAddress(gateway.ip().into());
+    let mut connection = rustls::ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    let mut stream = TcpStream::connect_timeout(&gateway, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let stream = rustls::Stream::new(&mut connection, &mut stream);
+    match ask.exchange(stream, &gateway.to_string()) {
+        Ok(answer) => Ok(Knock::Answered(answer)),
+        Err(error) => refusal(&error).map(Knock::Refused).ok_or(error),
     }
+}
+
+fn client_config(roots_pem: &str, with: Option<&Issued>) -> Result<rustls::ClientConfig, rustls::Error> {
+    let unreadable = |error: rustls::pki_types::pem::Error| rustls::Error::General(error.to_string());
+    let mut roots = rustls::RootCertStore::empty();
+    for root in CertificateDer::pem_slice_iter(roots_pem.as_bytes()) {
+        roots.add(root.map_err(unreadable)?)?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    let Some(issued) = with else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let chain = CertificateDer::pem_slice_iter(issued.chain_pem.as_bytes());
+    let chain = chain.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    let key = PrivateKeyDer::from_pem_slice(issued.key_pem.expose().as_bytes()).map_err(unreadable)?;
+    builder.with_client_auth_cert(chain, key)
 }
 
 /// A TLS alert from the other side, or a connection that it cut without a reply. Not a refusal: nobody there, no
@@ -132,14 +194,6 @@ fn refusal(error: &io::Error) -> Option<String> {
         io::ErrorKind::UnexpectedEof,
     ];
     (inner.is_none() && cut.contains(&error.kind())).then(|| "connection cut, no reply".to_owned())
-}
-
-fn write_private(file: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(file)?;
-    file.write_all(text.as_bytes())
 }
 
 #[cfg(test)]

@@ -1,14 +1,22 @@
 //! What a stand-in saw: enough to check a claim about the path at the far end of it.
 //!
 //! Values of headers are not kept, with one exception: the client certificate that the gateway says it saw. The
-//! record is bounded; older requests are counted only, so that a long load run stays small.
+//! record is bounded; older requests are counted only, so that a long load run stays small. Requests that carry a mark
+//! in their query are counted by mark and certificate: the proof, at the far end, of what was in use when.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use http::Request;
 use http::header::AUTHORIZATION;
 
 const REMEMBERED: usize = 10_000;
+/// Marks and certificates that are told apart; more than any rehearsal has.
+const TOLD_APART: usize = 10_000;
+/// How a request carries its mark.
+pub(super) const MARK: &str = "drill=";
+
+/// Mark, SHA-256 of the client certificate as the gateway says it → requests. The hash is empty where none was said.
+pub type Tally = BTreeMap<(u64, String), u64>;
 
 /// One request as it arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +36,7 @@ pub struct Seen {
 pub(super) struct Record {
     count: u64,
     latest: VecDeque<Seen>,
+    tally: Tally,
 }
 
 impl Record {
@@ -38,6 +47,17 @@ impl Record {
             self.latest.pop_front();
         }
         self.count += 1;
+        if let Some(mark) = request
+            .uri()
+            .query()
+            .and_then(|query| query.strip_prefix(MARK)?.parse().ok())
+        {
+            let said = certificate.map(String::from_utf8_lossy).unwrap_or_default();
+            let key = (mark, hash(&said).to_owned());
+            if self.tally.len() < TOLD_APART || self.tally.contains_key(&key) {
+                *self.tally.entry(key).or_default() += 1;
+            }
+        }
         self.latest.push_back(Seen {
             method: request.method().to_string(),
             target: request.uri().to_string(),
@@ -51,14 +71,44 @@ impl Record {
         self.count
     }
 
+    pub(super) fn tally(&self) -> Tally {
+        self.tally.clone()
+    }
+
     pub(super) fn latest(&self) -> Vec<Seen> {
         self.latest.iter().cloned().collect()
     }
 }
 
+/// The first element of `x-forwarded-client-cert`.
+fn hash(said: &str) -> &str {
+    let first = said.split(';').next().unwrap_or_default();
+    first.strip_prefix("Hash=").unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marked_requests_are_counted_by_mark_and_certificate() {
+        let mut record = Record::default();
+        for (target, certificate) in [
+            ("/a?drill=1", "Hash=aa;Subject=\"x\""),
+            ("/b?drill=1", "Hash=aa"),
+            ("/a?drill=1", "Hash=bb"),
+            ("/a?drill=2", "Hash=aa"),
+            ("/a?drill=x", "Hash=aa"),
+            ("/a", "Hash=aa"),
+            ("/a?drill=2", "Subject=aa"),
+        ] {
+            let request = Request::get(target).header("x-forwarded-client-cert", certificate);
+            record.remember(&request.body(()).unwrap());
+        }
+        let expected = [((1, "aa"), 2), ((1, "bb"), 1), ((2, ""), 1), ((2, "aa"), 1)];
+        let expected = expected.map(|((mark, hash), count)| ((mark, hash.to_owned()), count));
+        assert_eq!(record.tally(), BTreeMap::from(expected));
+    }
 
     #[test]
     fn the_record_stays_bounded_and_the_count_does_not() {

@@ -1,7 +1,7 @@
-//! The stage of the demo: stand-in, gateway and sidecar, running, each in front of the next.
+//! The stage of demo and rehearsal: stand-in, gateway and sidecar, running, each in front of the next.
 //!
 //! ```text
-//! demo (as the app) ─HTTP─▶ sidecar ═mutual TLS═▶ gateway ─HTTP─▶ Delius stand-in
+//! we (as the app) ─HTTP─▶ sidecar ═mutual TLS═▶ gateway ─HTTP─▶ Delius stand-in
 //! ```
 //!
 //! Gateway and sidecar are the program itself, started with configuration files as an operator would write them. All
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use super::child::{Child, ChildError, Stop};
 use super::delius::{Data, DataError};
 use super::papers::{APP, Papers};
+use super::place;
 use super::standin::{DeliusStandIn, Options, Running};
 use crate::cert::issue::IssueError;
 use crate::clock;
@@ -53,6 +54,9 @@ const ROUTES: [(&str, &str); 8] = [
     ),
 ];
 
+const SIDECAR_CONFIG: &str = "sidecar.toml";
+const SIDECAR_CONTROL: &str = "sidecar.sock";
+const GATEWAY_CONTROL: &str = "gateway.sock";
 /// What proves a new certificate.
 const TRIAL: &str = "GET /health";
 
@@ -71,6 +75,21 @@ pub enum SceneError {
     Child(#[from] ChildError),
 }
 
+/// What a scene is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Demo,
+    /// Real load: requests leave no line in the log.
+    Rehearsal,
+}
+
+/// Who takes a certificate into use when its trial is passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promotion {
+    Automatic,
+    Manual,
+}
+
 /// Everything that runs. The order of the fields is the order in which it ends.
 #[derive(Debug)]
 pub struct Scene {
@@ -78,6 +97,7 @@ pub struct Scene {
     gateway: Child,
     delius: Running,
     papers: Papers,
+    purpose: Purpose,
     directory: tempfile::TempDir,
 }
 
@@ -92,10 +112,13 @@ pub struct Stage<'a> {
 
 impl Scene {
     /// Sets the stage with `program` as sidecar and gateway, and its files in a new directory below `base`.
-    pub fn set(program: &Path, base: &Path, stop: &Stop) -> Result<Self, SceneError> {
+    pub fn set(program: &Path, base: &Path, purpose: Purpose, stop: &Stop) -> Result<Self, SceneError> {
         let mut place = tempfile::Builder::new();
         let place = place
-            .prefix("delius-sidecar-demo-")
+            .prefix(match purpose {
+                Purpose::Demo => "delius-sidecar-demo-",
+                Purpose::Rehearsal => "delius-sidecar-rehearsal-",
+            })
             .permissions(Permissions::from_mode(0o700));
         let directory = place.tempdir_in(base).map_err(|error| SceneError::Files {
             place: base.to_owned(),
@@ -110,16 +133,18 @@ impl Scene {
         papers.write(path).map_err(written)?;
         let delius = DeliusStandIn::start(Options::new(Data::embedded()?)).map_err(SceneError::StandIn)?;
         let config = path.join("gateway.toml");
-        std::fs::write(&config, gateway_config(path, delius.address())).map_err(written)?;
+        std::fs::write(&config, gateway_config(path, delius.address(), purpose)).map_err(written)?;
         let gateway = Child::start(program, "gateway", &config, path, stop)?;
-        let config = path.join("sidecar.toml");
-        std::fs::write(&config, sidecar_config(path, gateway.ready().listen)).map_err(written)?;
+        let config = path.join(SIDECAR_CONFIG);
+        let text = sidecar_config(path, gateway.ready().listen, purpose, Promotion::Automatic);
+        std::fs::write(&config, text).map_err(written)?;
         let sidecar = Child::start(program, "run", &config, path, stop)?;
         Ok(Self {
             sidecar,
             gateway,
             delius,
             papers,
+            purpose,
             directory,
         })
     }
@@ -146,6 +171,31 @@ impl Scene {
         self.directory.path()
     }
 
+    /// The sidecar's control socket.
+    #[must_use]
+    pub fn sidecar_control(&self) -> PathBuf {
+        self.directory().join(SIDECAR_CONTROL)
+    }
+
+    /// The gateway's control socket.
+    #[must_use]
+    pub fn gateway_control(&self) -> PathBuf {
+        self.directory().join(GATEWAY_CONTROL)
+    }
+
+    /// Writes the sidecar's configuration anew; it notices by itself.
+    pub fn set_promotion(&self, promotion: Promotion) -> io::Result<()> {
+        let text = sidecar_config(self.directory(), self.gateway.ready().listen, self.purpose, promotion);
+        place::rename(self.directory(), &[(SIDECAR_CONFIG, &text)])
+    }
+
+    /// Leaves the files where they are.
+    #[must_use]
+    pub fn keep(self) -> PathBuf {
+        let Self { directory, .. } = self;
+        directory.keep()
+    }
+
     /// A child that ended although nobody asked it to, with the end of its log.
     pub fn lost(&mut self) -> Option<String> {
         for (name, child) in [("the sidecar", &mut self.sidecar), ("the gateway", &mut self.gateway)] {
@@ -157,7 +207,7 @@ impl Scene {
     }
 }
 
-fn gateway_config(directory: &Path, delius: SocketAddr) -> String {
+fn gateway_config(directory: &Path, delius: SocketAddr, purpose: Purpose) -> String {
     let file = |name: &str| quoted(&directory.join(name));
     let mut routes: Vec<_> = ROUTES.iter().map(|(_, route)| format!("    \"{route}\",\n")).collect();
     routes.push(format!("    \"{TRIAL}\",\n"));
@@ -167,6 +217,8 @@ fn gateway_config(directory: &Path, delius: SocketAddr) -> String {
          certificate = {}\n\
          private_key = {}\n\
          client_ca = {}\n\
+         crl = {}\n\
+         crl_stale = \"refuse\"\n\
          \n\
          [[gateway.allow]]\n\
          name = \"{APP}\"\n\
@@ -176,27 +228,44 @@ fn gateway_config(directory: &Path, delius: SocketAddr) -> String {
          [upstream.delius]\n\
          url = \"http://{delius}\"\n\
          \n\
-         [observe]\n\
-         address = \"127.0.0.1:0\"\n",
+         {}",
         file("gateway/tls.crt"),
         file("gateway/tls.key"),
-        file("ca.crt"),
+        file("client-ca/ca.crt"),
+        file("client-ca/revoked.crl"),
         routes.concat(),
+        seen_from_outside(&directory.join(GATEWAY_CONTROL), purpose),
     )
 }
 
-fn sidecar_config(directory: &Path, gateway: SocketAddr) -> String {
+/// Probes, the control socket, and whether each request has its line in the log.
+fn seen_from_outside(control: &Path, purpose: Purpose) -> String {
+    format!(
+        "[observe]\n\
+         address = \"127.0.0.1:0\"\n\
+         \n\
+         [control]\n\
+         socket = {}\n\
+         \n\
+         [log]\n\
+         access = {}\n",
+        quoted(control),
+        purpose == Purpose::Demo,
+    )
+}
+
+fn sidecar_config(directory: &Path, gateway: SocketAddr, purpose: Purpose, promotion: Promotion) -> String {
     let file = |name: &str| quoted(&directory.join(name));
     let mut config = format!(
         "[listen]\n\
          address = \"127.0.0.1:0\"\n\
          \n\
-         [observe]\n\
-         address = \"127.0.0.1:0\"\n\
-         \n\
+         {}\n\
          [identity.{APP}]\n\
          certificate = {}\n\
          private_key = {}\n\
+         staged = {}\n\
+         promotion = \"{}\"\n\
          expect_dns = [\"{APP}\"]\n\
          \n\
          [upstream.ndh]\n\
@@ -204,9 +273,15 @@ fn sidecar_config(directory: &Path, gateway: SocketAddr) -> String {
          trust = {}\n\
          identity = \"{APP}\"\n\
          trial = \"{TRIAL}\"\n",
+        seen_from_outside(&directory.join(SIDECAR_CONTROL), purpose),
         file("identity/tls.crt"),
         file("identity/tls.key"),
-        file("ca.crt"),
+        file("staged"),
+        match promotion {
+            Promotion::Automatic => "automatic",
+            Promotion::Manual => "manual",
+        },
+        file("trust/ca.crt"),
     );
     for (name, route) in ROUTES {
         config.push_str(&format!(
@@ -238,11 +313,12 @@ mod tests {
             let name = "demo.toml".to_owned();
             [config::Source { name, text }]
         };
-        let sidecar = source(sidecar_config(Path::new("/demo"), address));
+        let place = Path::new("/demo");
+        let sidecar = source(sidecar_config(place, address, Purpose::Demo, Promotion::Manual));
         let loaded = config::load_run(&sidecar, &[]).unwrap_or_else(|problems| panic!("{}", problems.lines()));
         assert_eq!(loaded.settings.routes.len(), ROUTES.len());
         assert_eq!(loaded.warnings.lines(), "");
-        let gateway = source(gateway_config(Path::new("/demo"), address));
+        let gateway = source(gateway_config(place, address, Purpose::Rehearsal));
         let loaded = config::load_gateway(&gateway, &[]).unwrap_or_else(|problems| panic!("{}", problems.lines()));
         assert_eq!(loaded.settings.allow[0].routes.len(), ROUTES.len() + 1);
         assert_eq!(loaded.warnings.lines(), "");
@@ -258,28 +334,29 @@ mod tests {
         Papers::issue(clock::unix_seconds()).unwrap().write(path).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], 4711));
         let mut files = 0;
-        for text in [gateway_config(path, address), sidecar_config(path, address)] {
+        let sidecar = sidecar_config(path, address, Purpose::Rehearsal, Promotion::Automatic);
+        for text in [gateway_config(path, address, Purpose::Demo), sidecar] {
             let table: toml::Table = text.parse().unwrap();
             let mut open: Vec<_> = table.into_iter().map(|(_, value)| value).collect();
             while let Some(value) = open.pop() {
                 match value {
                     toml::Value::Table(table) => open.extend(table.into_iter().map(|(_, value)| value)),
-                    toml::Value::String(text) if text.starts_with('/') => {
-                        assert!(Path::new(&text).is_file(), "{text}");
+                    toml::Value::String(text) if text.starts_with('/') && !text.ends_with(".sock") => {
+                        assert!(Path::new(&text).exists(), "{text}");
                         files += 1;
                     }
                     _ => {}
                 }
             }
         }
-        assert_eq!(files, 6);
+        assert_eq!(files, 8);
     }
 
     #[test]
     fn a_program_that_cannot_serve_leaves_no_files_behind() {
         let stop = Stop::default();
         let base = tempfile::tempdir().unwrap();
-        let error = Scene::set(Path::new("/bin/false"), base.path(), &stop).unwrap_err();
+        let error = Scene::set(Path::new("/bin/false"), base.path(), Purpose::Demo, &stop).unwrap_err();
         assert!(matches!(error, SceneError::Child(ChildError::Ended { .. })), "{error}");
         assert_eq!(std::fs::read_dir(base.path()).unwrap().count(), 0);
     }

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use super::delius::{Ask, CustodialEvents, Data, Delius, Dice, FAULT_HEADER, Misbehaviour, Reply, Rule};
 use super::record::Record;
-pub use super::record::Seen;
+pub use super::record::{Seen, Tally};
 use super::sabotage::{GARBAGE, RESET, ReplyBody, Sabotage, Wire, respond};
 use crate::clock;
 
@@ -128,6 +128,12 @@ impl Running {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.world.record().count()
+    }
+
+    /// How many marked requests came with which client certificate.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.world.record().tally()
     }
 
     /// The key date (`POM1`, `POM2`) that was written last for a person.
@@ -325,9 +331,8 @@ mod tests {
     fn shares_of_faults_befall_the_api_and_never_the_probes() {
         let running = start(|options| options.faults = vec!["502:1".parse().unwrap()]);
         assert_eq!(ask(&running, &[]).unwrap().status, 502);
-        let ping = client::Ask::get("/health/ping")
-            .send(running.address(), PATIENCE)
-            .unwrap();
+        let ping = client::Ask::get("/health/ping");
+        let ping = ping.send(running.address(), PATIENCE).unwrap();
         assert_eq!((ping.status, &*ping.body), (200, &b"{\n  \"status\": \"UP\"\n}\n"[..]));
     }
 
@@ -357,9 +362,8 @@ mod tests {
         let mut stream = std::net::TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         for _ in 0..3 {
-            stream
-                .write_all(b"GET /health/ping HTTP/1.1\r\nhost: a\r\n\r\n")
-                .unwrap();
+            let ping = b"GET /health/ping HTTP/1.1\r\nhost: a\r\n\r\n";
+            stream.write_all(ping).unwrap();
             let mut answer = Vec::new();
             while !answer.ends_with(b"}\n") {
                 let mut piece = [0; 512];
@@ -376,11 +380,8 @@ mod tests {
 
     #[test]
     fn a_stand_in_can_be_used_from_async_code() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
             let running = start(|_| {});
             assert_eq!(ask(&running, &[]).unwrap().status, 200);
             running.stop();

@@ -95,7 +95,7 @@ pub fn trials(scene: &Scene) -> Vec<Trial> {
     let app = |path: &str| format!("http://{}{path}", stage.sidecar);
     let all = "/secure/offenders/nomsNumber/Z9001XA/all";
     let door = format!("https://{}{all}", stage.gateway);
-    let root = file("ca.crt");
+    let root = file("trust/ca.crt");
     let mut trials = vec![
         Trial::new("tier and provider of a person", Expected::Status(200), &[&app(all)]),
         Trial::new(
