@@ -19,6 +19,7 @@ const COMMANDS: &[&str] = &[
     "cert needs-renewal",
     "cert request",
     "cert secret",
+    "cert verify",
     "doctor",
     "ca",
     "ca init",
@@ -86,7 +87,7 @@ fn help_of_every_command_ends_well_and_has_an_example() {
 
 #[test]
 fn help_names_every_command_there_is() {
-    for parent in ["", "stand-in", "ca", "identity"] {
+    for parent in ["", "stand-in", "cert", "ca", "identity"] {
         let help = text(&delius_sidecar(&format!("{parent} --help")).stdout);
         let (_, listed) = help.split_once("Commands:\n").expect("a list of commands");
         let listed: Vec<&str> = listed
