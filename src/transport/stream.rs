@@ -50,9 +50,24 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(s) => Pin::new(s).poll_read(cx, buf),
             Self::Unix(s) => Pin::new(s).poll_read(cx, buf),
-            Self::TlsClient(s) => Pin::new(s).poll_read(cx, buf),
-            Self::TlsServer(s) => Pin::new(s).poll_read(cx, buf),
+            Self::TlsClient(s) => match Pin::new(&mut *s).poll_read(cx, buf) {
+                Poll::Pending if s.get_ref().1.wants_write() => answer(Pin::new(s), cx),
+                ready => ready,
+            },
+            Self::TlsServer(s) => match Pin::new(&mut *s).poll_read(cx, buf) {
+                Poll::Pending if s.get_ref().1.wants_write() => answer(Pin::new(s), cx),
+                ready => ready,
+            },
         }
+    }
+}
+
+/// What the session has to say to what it read (no renegotiation, RFC 5746; a new key, RFC 8446 section 4.6.3) is sent at
+/// once: the other side may wait for it while we wait for its next byte.
+fn answer(stream: Pin<&mut impl AsyncWrite>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    match stream.poll_flush(cx) {
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        _ => Poll::Pending,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::support::apache;
 use crate::support::bin::{CODE, Sidecar};
 use crate::support::findings::Findings;
 
@@ -403,4 +404,19 @@ fn bytes_behind_a_reply_of_any_length_never_reach_the_next_caller() {
 
 fn arrived(seen: &Seen, size: usize) -> bool {
     String::from_utf8_lossy(&seen.bytes).contains(&format!("/bytes/{size} "))
+}
+
+#[test]
+fn a_server_that_asks_for_the_certificate_by_renegotiation_is_answered_at_once() {
+    let Some(peer) = apache::start_asking_late(pki()) else {
+        return;
+    };
+    for tls in [Tls::V12, Tls::V13] {
+        let sidecar = World::to(peer.door(tls, Key::Ecdsa))
+            .route("big", "GET /64k", "")
+            .start();
+        let reply = Client::connect(sidecar.listen).get("/64k").expect("a reply");
+        // It is not let in; and neither side has waited for the other to speak.
+        assert!(matches!(reply.status, 403 | 502 | 503), "{tls:?}: {reply:?}");
+    }
 }

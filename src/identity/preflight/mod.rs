@@ -7,14 +7,11 @@
 
 mod http2;
 
-use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
-use tokio::io::{AsyncRead as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
@@ -272,7 +269,7 @@ async fn ask(stream: &mut Stream, request: &Request, peer: &str) -> Result<Reply
             let status = line.status;
             return Ok(Reply { status, date });
         }
-        match more(stream, &mut bytes).await {
+        match stream.read_buf(&mut bytes).await {
             Ok(0) if bytes.is_empty() => {
                 let sentence = format!("{peer} closed the connection before any answer to {request}");
                 return Err(Unanswered::Silently(Fault::new(Code::UpstreamReset, sentence)));
@@ -296,23 +293,6 @@ async fn ask(stream: &mut Stream, request: &Request, peer: &str) -> Result<Reply
             }
         }
     }
-}
-
-/// Reads once. What the TLS session has to say in between is sent at once: without our "no renegotiation" a TLS 1.2 server
-/// that asks for the certificate late would wait for its own time-out.
-async fn more(stream: &mut Stream, bytes: &mut Vec<u8>) -> io::Result<usize> {
-    let mut chunk = [0; 4 << 10];
-    let mut room = ReadBuf::new(&mut chunk);
-    poll_fn(|cx| match Pin::new(&mut *stream).poll_read(cx, &mut room) {
-        Poll::Pending => match Pin::new(&mut *stream).poll_flush(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            _ => Poll::Pending,
-        },
-        ready => ready,
-    })
-    .await?;
-    bytes.extend_from_slice(room.filled());
-    Ok(room.filled().len())
 }
 
 /// The error says what the other side said, and not only that the connection is gone.
