@@ -31,6 +31,7 @@ mod reload;
 mod retry;
 mod rotation;
 mod rotation_gateway;
+mod runbook;
 mod smuggling;
 mod tools;
 mod verify;
