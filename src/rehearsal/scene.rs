@@ -223,6 +223,7 @@ fn gateway_config(directory: &Path, delius: SocketAddr, purpose: Purpose) -> Str
          [[gateway.allow]]\n\
          name = \"{APP}\"\n\
          dns = [\"{APP}\"]\n\
+         cn = [\"{APP}\"]\n\
          routes = [\n{}]\n\
          \n\
          [upstream.delius]\n\
