@@ -183,7 +183,7 @@ impl Outcome {
                 claim: "the receipts count no failed request",
                 figure: {
                     let failed: u64 = self.changes.iter().map(|change| change.receipt.requests_failed).sum();
-                    format!("{failed} in {} receipts", self.changes.len())
+                    format!("{failed} in {}", counted(self.changes.len(), "receipt"))
                 },
                 holds: self.changes.iter().all(|change| change.receipt.requests_failed == 0),
             },
@@ -222,11 +222,16 @@ impl Outcome {
         let after: u64 = self.changes.iter().map(|change| change.requests_after).sum();
         Claim {
             claim: "no request on an old generation after a promotion",
-            figure: format!("{old} of {}, in {} changes", after + old, self.changes.len()),
+            figure: format!("{old} of {}, in {}", after + old, counted(self.changes.len(), "change")),
             // Without any load on the new one, nothing would be shown.
             holds: old == 0 && self.changes.iter().all(|change| change.requests_after > 0),
         }
     }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 fn milliseconds<S: serde::Serializer>(took: &Duration, to: S) -> Result<S::Ok, S::Error> {
