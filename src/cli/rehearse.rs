@@ -77,7 +77,11 @@ fn perform(program: &Path, args: &RehearseArgs, stop: &Stop) -> Result<bool, Str
         None => std::env::temp_dir(),
     };
     let started = Instant::now();
-    let mut scene = Scene::set(program, &base, Purpose::Rehearsal, stop).map_err(|error| error.to_string())?;
+    let keep = args.keep.is_some();
+    if keep {
+        eprintln!("all files stay in a new directory below {}", base.display());
+    }
+    let mut scene = Scene::set(program, &base, Purpose::Rehearsal { keep }, stop).map_err(|error| error.to_string())?;
     if text {
         print_stage("this rehearsal, as the app", &scene, started.elapsed());
         println!(
@@ -94,10 +98,6 @@ fn perform(program: &Path, args: &RehearseArgs, stop: &Stop) -> Result<bool, Str
     });
     // Ctrl-C reaches the children too; only an end that nobody asked for is worth a word.
     let lost = scene.lost().filter(|_| !stop.requested());
-    if args.keep.is_some() {
-        let place = scene.keep();
-        eprintln!("all files are in {}", place.display());
-    }
     if let Some(lost) = lost {
         return Err(lost);
     }

@@ -6,6 +6,7 @@
 
 mod page;
 mod reply;
+mod rotation;
 pub mod status;
 
 use std::convert::Infallible;
@@ -260,6 +261,7 @@ mod tests {
 
     fn one_certificate() -> Arc<dyn Fn() -> Status + Send + Sync> {
         Arc::new(|| Status {
+            lineages: Vec::new(),
             identities: vec![Identity {
                 role: "client",
                 name: "allocation-manager".to_owned(),

@@ -9,6 +9,7 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::rotation;
 use super::status::{Identity, Status};
 use crate::identity::status::rfc3339;
 use crate::lifecycle::Readiness;
@@ -67,6 +68,7 @@ fn write(out: &mut String, status: &Status, readiness: &Readiness, now: i64) -> 
         out.push_str("</ul>\n");
     }
     certificates(out, &status.identities, now)?;
+    rotation::write(out, &status.lineages)?;
     upstreams(out, status)?;
     routes(out, status)?;
     out.push_str("</body></html>\n");
@@ -219,7 +221,7 @@ fn routes(out: &mut String, status: &Status) -> fmt::Result {
 }
 
 /// Text as HTML content: what could begin an element, an entity or end an attribute is written as an entity.
-struct Escaped<'a>(&'a str);
+pub(super) struct Escaped<'a>(pub(super) &'a str);
 
 impl Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -264,6 +266,7 @@ mod tests {
     #[test]
     fn nothing_from_a_certificate_or_the_configuration_becomes_markup() {
         let status = Status {
+            lineages: Vec::new(),
             identities: vec![identity(NOW + 90 * DAY)],
             upstreams: vec![Upstream {
                 name: EVIL.to_owned(),
@@ -288,6 +291,7 @@ mod tests {
     fn the_end_of_a_certificate_is_told_in_words_and_colour() {
         let with = |not_after| {
             let status = Status {
+                lineages: Vec::new(),
                 identities: vec![identity(not_after)],
                 ..Status::default()
             };
@@ -311,6 +315,7 @@ mod tests {
         let mut odd = identity(i64::MAX);
         odd.not_before = i64::MIN;
         let status = Status {
+            lineages: Vec::new(),
             identities: vec![odd],
             ..Status::default()
         };

@@ -3,12 +3,14 @@
 
 use serde::Serialize;
 
-use crate::identity::status::rfc3339;
+use crate::identity::status::{Lineage, rfc3339};
 
 /// One look at the running process.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Status {
     pub identities: Vec<Identity>,
+    /// What comes next for each of them, what was refused last, and the last receipt.
+    pub lineages: Vec<Lineage>,
     pub upstreams: Vec<Upstream>,
     pub routes: Vec<Route>,
 }

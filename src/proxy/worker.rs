@@ -114,7 +114,10 @@ impl Worker {
                 .find(|lender| lender.target.borrow().name == target.name);
             let lender = match known {
                 Some(lender) if lender.target.borrow().same_place(target) => {
-                    *lender.target.borrow_mut() = target.clone();
+                    let before = lender.target.replace(target.clone());
+                    if generation_of(&before) != generation_of(target) {
+                        lender.breaker.borrow_mut().begin_anew();
+                    }
                     lender.clone()
                 }
                 _ => Rc::new(Lender {
@@ -125,11 +128,7 @@ impl Worker {
                     budget: RefCell::new(RetryBudget::default()),
                 }),
             };
-            let generation = match &target.standing {
-                Standing::Ready(generation) => generation.number,
-                Standing::Absent(_) => 0,
-            };
-            lender.pool.borrow_mut().promote(generation);
+            lender.pool.borrow_mut().promote(generation_of(target));
             lender
         });
         let lenders: Vec<_> = lenders.collect();
@@ -280,6 +279,14 @@ pub struct Busy<'a>(&'a Worker);
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.0.busy.set(self.0.busy.get() - 1);
+    }
+}
+
+/// The number of what is shown to an upstream; 0 while there is nothing.
+fn generation_of(target: &Target) -> u64 {
+    match &target.standing {
+        Standing::Ready(generation) => generation.number,
+        Standing::Absent(_) => 0,
     }
 }
 

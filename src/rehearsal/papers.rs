@@ -149,17 +149,37 @@ impl Papers {
 
 /// Calls the gateway as one who trusts these roots.
 pub fn knock(roots_pem: &str, gateway: SocketAddr, with: Option<&Issued>, ask: &Ask<'_>) -> io::Result<Knock> {
-    let config = client_config(roots_pem, with).map_err(io::Error::other)?;
-    let name = ServerName::IpAddress(gateway.ip().into());
-    let mut connection = rustls::ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    let mut stream = TcpStream::connect_timeout(&gateway, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let (mut connection, mut stream) = call(roots_pem, gateway, with)?;
     let stream = rustls::Stream::new(&mut connection, &mut stream);
     match ask.exchange(stream, &gateway.to_string()) {
         Ok(answer) => Ok(Knock::Answered(answer)),
         Err(error) => refusal(&error).map(Knock::Refused).ok_or(error),
     }
+}
+
+/// The leaf that the gateway shows to a caller.
+pub fn served(roots_pem: &str, gateway: SocketAddr, with: &Issued) -> io::Result<CertificateDer<'static>> {
+    let (mut connection, mut stream) = call(roots_pem, gateway, Some(with))?;
+    while connection.is_handshaking() {
+        connection.complete_io(&mut stream)?;
+    }
+    let leaf = connection.peer_certificates().and_then(|chain| chain.first());
+    leaf.map(|leaf| leaf.clone().into_owned())
+        .ok_or_else(|| io::Error::other("the gateway showed no certificate"))
+}
+
+fn call(
+    roots_pem: &str,
+    gateway: SocketAddr,
+    with: Option<&Issued>,
+) -> io::Result<(rustls::ClientConnection, TcpStream)> {
+    let config = client_config(roots_pem, with).map_err(io::Error::other)?;
+    let name = ServerName::IpAddress(gateway.ip().into());
+    let connection = rustls::ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    let stream = TcpStream::connect_timeout(&gateway, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok((connection, stream))
 }
 
 fn client_config(roots_pem: &str, with: Option<&Issued>) -> Result<rustls::ClientConfig, rustls::Error> {

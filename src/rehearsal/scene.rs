@@ -80,7 +80,10 @@ pub enum SceneError {
 pub enum Purpose {
     Demo,
     /// Real load: requests leave no line in the log.
-    Rehearsal,
+    Rehearsal {
+        /// Leave the files where they are, also when the stage cannot be set.
+        keep: bool,
+    },
 }
 
 /// Who takes a certificate into use when its trial is passed.
@@ -117,8 +120,9 @@ impl Scene {
         let place = place
             .prefix(match purpose {
                 Purpose::Demo => "delius-sidecar-demo-",
-                Purpose::Rehearsal => "delius-sidecar-rehearsal-",
+                Purpose::Rehearsal { .. } => "delius-sidecar-rehearsal-",
             })
+            .disable_cleanup(purpose == Purpose::Rehearsal { keep: true })
             .permissions(Permissions::from_mode(0o700));
         let directory = place.tempdir_in(base).map_err(|error| SceneError::Files {
             place: base.to_owned(),
@@ -189,13 +193,6 @@ impl Scene {
         place::rename(self.directory(), &[(SIDECAR_CONFIG, &text)])
     }
 
-    /// Leaves the files where they are.
-    #[must_use]
-    pub fn keep(self) -> PathBuf {
-        let Self { directory, .. } = self;
-        directory.keep()
-    }
-
     /// A child that ended although nobody asked it to, with the end of its log.
     pub fn lost(&mut self) -> Option<String> {
         for (name, child) in [("the sidecar", &mut self.sidecar), ("the gateway", &mut self.gateway)] {
@@ -223,6 +220,7 @@ fn gateway_config(directory: &Path, delius: SocketAddr, purpose: Purpose) -> Str
          [[gateway.allow]]\n\
          name = \"{APP}\"\n\
          dns = [\"{APP}\"]\n\
+         cn = [\"{APP}\"]\n\
          routes = [\n{}]\n\
          \n\
          [upstream.delius]\n\
@@ -318,7 +316,7 @@ mod tests {
         let loaded = config::load_run(&sidecar, &[]).unwrap_or_else(|problems| panic!("{}", problems.lines()));
         assert_eq!(loaded.settings.routes.len(), ROUTES.len());
         assert_eq!(loaded.warnings.lines(), "");
-        let gateway = source(gateway_config(place, address, Purpose::Rehearsal));
+        let gateway = source(gateway_config(place, address, Purpose::Rehearsal { keep: false }));
         let loaded = config::load_gateway(&gateway, &[]).unwrap_or_else(|problems| panic!("{}", problems.lines()));
         assert_eq!(loaded.settings.allow[0].routes.len(), ROUTES.len() + 1);
         assert_eq!(loaded.warnings.lines(), "");
@@ -334,7 +332,7 @@ mod tests {
         Papers::issue(clock::unix_seconds()).unwrap().write(path).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], 4711));
         let mut files = 0;
-        let sidecar = sidecar_config(path, address, Purpose::Rehearsal, Promotion::Automatic);
+        let sidecar = sidecar_config(path, address, Purpose::Rehearsal { keep: false }, Promotion::Automatic);
         for text in [gateway_config(path, address, Purpose::Demo), sidecar] {
             let table: toml::Table = text.parse().unwrap();
             let mut open: Vec<_> = table.into_iter().map(|(_, value)| value).collect();

@@ -108,7 +108,15 @@ fn the_demo_shows_every_step_and_leaves_nothing_behind() {
     assert_eq!(output.status.code(), Some(0), "{printed}");
     let steps = told["steps"].as_array().expect("steps");
     let titles: Vec<&str> = steps.iter().filter_map(|step| step["title"].as_str()).collect();
-    for topic in ["tier", "no such person", "token", "stranger", "no route", "write"] {
+    for topic in [
+        "tier",
+        "no such person",
+        "token",
+        "stranger",
+        "no route",
+        "write",
+        "rotated under load",
+    ] {
         assert!(titles.iter().any(|title| title.contains(topic)), "{topic}: {titles:?}");
     }
     for step in steps {

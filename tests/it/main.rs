@@ -27,6 +27,7 @@ mod observe;
 mod operate;
 mod peers;
 mod refusals;
+mod rehearse;
 mod reload;
 mod retry;
 mod rotation;

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::identities::{Happening, Identities, OWN};
 use super::worker::Orders;
 use crate::identity::lineage::InUse;
+use crate::identity::status::Lineage;
 use crate::lifecycle::Readiness;
 use crate::observe::status::{Identity, Status};
 use crate::telemetry::metrics::Metrics;
@@ -29,12 +30,19 @@ const REMIND: Duration = Duration::from_secs(60);
 pub(super) struct Reporter {
     metrics: Arc<Metrics>,
     readiness: Readiness,
-    shown: Arc<Mutex<Vec<Identity>>>,
+    shown: Arc<Mutex<Shown>>,
     /// Conditions of readiness that were named, with when they were last said to be waited for.
     conditions: BTreeMap<String, Option<Instant>>,
     /// Role and name of the rows in the metrics.
     in_metrics: Vec<(&'static str, String)>,
     generations: Vec<String>,
+}
+
+/// What the status page shows of certificates, as last looked at.
+#[derive(Clone, Default)]
+struct Shown {
+    identities: Vec<Identity>,
+    lineages: Vec<Lineage>,
 }
 
 impl Reporter {
@@ -85,7 +93,10 @@ impl Reporter {
         }
         self.generations = generations;
         self.put_into_metrics(&all);
-        *lock(&self.shown) = all;
+        *lock(&self.shown) = Shown {
+            identities: all,
+            lineages: identities.report().lineages,
+        };
         self.hold(waiting);
     }
 
@@ -130,8 +141,10 @@ impl Reporter {
         let shown = self.shown.clone();
         Arc::new(move || {
             let plan = orders.borrow().plan.clone();
+            let Shown { identities, lineages } = lock(&shown).clone();
             Status {
-                identities: lock(&shown).clone(),
+                identities,
+                lineages,
                 upstreams: upstreams(&plan),
                 routes: routes(&plan),
             }

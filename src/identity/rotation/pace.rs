@@ -2,6 +2,8 @@
 
 /// A trial whose end was never heard of, in seconds.
 pub(super) const LOST: i64 = 120;
+/// The longest pause of a candidate while the one in use is refused, in seconds.
+pub(super) const HURRY: i64 = 5;
 /// The longest pause there is, in seconds.
 pub(super) const MAX_PAUSE: i64 = 4_320;
 

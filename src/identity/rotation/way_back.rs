@@ -19,13 +19,32 @@ impl Rotation {
         {
             return Vec::new();
         }
+        // The other side may have changed over already: the next one need not wait out its pause.
+        let mut other = String::from("no other generation is held");
+        if let Some(candidate) = &mut self.candidate {
+            let next = candidate.held.number;
+            other = match &mut candidate.phase {
+                Phase::Again { at, .. } => {
+                    *at = (*at).min(now + pace::HURRY);
+                    format!("generation {next} is tried again in a moment")
+                }
+                Phase::Passed { .. } | Phase::SetAside { .. } => {
+                    format!("generation {next} waits for `identity promote`")
+                }
+                Phase::OnTrial => format!("generation {next} is being tried"),
+                Phase::Waiting => format!("generation {next} is not valid yet"),
+            };
+        }
         match self.previous {
             Some(previous) if self.is_valid(&previous, now) => {
                 self.falling = Some(now);
                 vec![Action::Try(previous.number)]
             }
-            Some(previous) => vec![Action::NoWayBack(format!("generation {} has expired", previous.number))],
-            None => vec![Action::NoWayBack(String::from("no other generation is held"))],
+            Some(previous) => {
+                let expired = format!("generation {} has expired; {other}", previous.number);
+                vec![Action::NoWayBack(expired)]
+            }
+            None => vec![Action::NoWayBack(other)],
         }
     }
 

@@ -163,12 +163,7 @@ impl Breaker {
         }
         match (permit.probe, outcome) {
             (false, outcome) => self.count(now, outcome),
-            (true, Outcome::Success) => {
-                self.open_for = self.settings.open_for;
-                self.faults_in_a_row = 0;
-                self.window.clear();
-                self.enter(Phase::Closed);
-            }
+            (true, Outcome::Success) => self.begin_anew(),
             (true, Outcome::Failure { .. } | Outcome::ConnectionFault) => {
                 let longest = LONGEST_OPEN.max(self.settings.open_for);
                 self.open_for = self.open_for.saturating_mul(2).min(longest);
@@ -182,6 +177,15 @@ impl Breaker {
         if permit.probe && permit.period == self.period {
             self.enter(Phase::Open { until: now });
         }
+    }
+
+    /// Another certificate is shown from now on: what was learned with the one before, which may have been refused, says
+    /// nothing of it.
+    pub fn begin_anew(&mut self) {
+        self.open_for = self.settings.open_for;
+        self.faults_in_a_row = 0;
+        self.window.clear();
+        self.enter(Phase::Closed);
     }
 
     /// The phase, for metrics. A circuit whose time is up stays open until somebody asks.

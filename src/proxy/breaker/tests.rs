@@ -57,6 +57,16 @@ fn opened(now: Duration) -> (Breaker, Duration) {
 }
 
 #[test]
+fn with_another_certificate_the_circuit_begins_anew() {
+    let (mut breaker, _) = opened(at(0));
+    let late = breaker.period;
+    breaker.begin_anew();
+    run(&mut breaker, at(1), Outcome::ConnectionFault);
+    assert_eq!((breaker.state(), breaker.faults_in_a_row), (State::Closed, 1));
+    assert_ne!(breaker.period, late, "what comes in late from before decides nothing");
+}
+
+#[test]
 fn connection_faults_in_a_row_open_the_circuit_at_once() {
     let mut breaker = breaker();
     for _ in 0..4 {

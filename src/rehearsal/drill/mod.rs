@@ -5,6 +5,9 @@
 //! certificate each request came with, told apart by the mark that was in force when it was sent; the kernel says which
 //! connections are still open. The sidecar's own word, its receipt, is printed beside them.
 
+mod authorities;
+mod broken;
+mod operator;
 mod passage;
 mod sockets;
 mod told;
@@ -14,7 +17,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::child::Stop;
 use super::load::{Load, Mix};
@@ -155,24 +158,22 @@ impl<'a> Drill<'a> {
     }
 
     /// Tells the sidecar something, as an operator would.
-    fn ask(&mut self, word: &str, body: &Value) -> Result<(), String> {
+    fn ask(&mut self, word: &str) -> Result<(), String> {
         let socket = self.scene.sidecar_control();
         let target = format!("/identity/{word}");
-        let answer = client::ask(&socket, "POST", &target, Some(body), PATIENCE).map_err(|error| error.to_string())?;
+        let body = json!({ "upstream": "ndh", "reason": "the rehearsal" });
+        let answer = client::ask(&socket, "POST", &target, Some(&body), PATIENCE).map_err(|error| error.to_string())?;
         self.lines.push(Line::Sent(format!("identity {word}")));
-        let said = answer.body["done"].as_str().unwrap_or_default().to_owned();
-        if answer.status == 200 {
-            self.lines.push(Line::Came(said));
-            return Ok(());
+        match answer.body["done"].as_str() {
+            Some(done) => {
+                self.lines.push(Line::Came(done.to_owned()));
+                Ok(())
+            }
+            None => Err(format!(
+                "identity {word} was answered {} {}",
+                answer.status, answer.body
+            )),
         }
-        Err(format!(
-            "identity {word} was answered {} {}",
-            answer.status, answer.body
-        ))
-    }
-
-    fn which(reason: &str) -> Value {
-        json!({ "upstream": "ndh", "reason": reason })
     }
 
     fn pause(&self, time: Duration) -> Result<(), String> {

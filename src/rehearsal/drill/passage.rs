@@ -25,6 +25,21 @@ const PASSAGES: &[(&str, Passage)] = &[
     ("a new certificate is moved over the old one", |drill| {
         drill.change_leaf("the sidecar's certificate", Way::Rename)
     }),
+    ("the CA changes, with overlap", |drill| drill.change_the_ca()),
+    ("the gateway changes its own certificate", |drill| {
+        drill.change_gateway("the gateway's certificate", Way::Swap)?;
+        drill.change_gateway("the gateway's certificate", Way::InPlace)
+    }),
+    ("what is broken never comes into use", |drill| {
+        drill.put_broken_material_in_place()
+    }),
+    ("a certificate is staged, promoted by hand and rolled back", |drill| {
+        drill.stage_promote_and_roll_back()
+    }),
+    (
+        "the other side refuses the promoted certificate: back to the one before",
+        |drill| drill.revoke(),
+    ),
 ];
 
 /// A whole drill at this rate, for at least this long; each step is told when it is done.

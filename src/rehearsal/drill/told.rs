@@ -132,17 +132,23 @@ impl Outcome {
             let (revoked, current) = (found.revoked.clone(), found.current.clone());
             found.requests_on_revoked = count(found.afterwards, &|hash| hash == revoked);
             found.requests_after = count(found.afterwards, &|hash| hash == current);
-            let refused = self.requests.failed_by_mark.get(&found.during);
-            found.requests_refused = refused.copied().unwrap_or_default();
+            let refused = self.requests.failed_by_mark.remove(&found.during);
+            found.requests_refused = refused.unwrap_or_default();
+            // The other side's will, and no failure of ours.
+            self.requests.failed -= found.requests_refused;
+            self.requests.failures.retain(|failure| failure.mark != found.during);
         }
         self.claims = self.claim(rate);
         self
     }
 
     fn claim(&self, rate: u32) -> Vec<Claim> {
-        let Figures { sent, per_second, .. } = self.requests;
-        let refused = self.revocation.as_ref().map_or(0, |found| found.requests_refused);
-        let failed = self.requests.failed - refused;
+        let Figures {
+            sent,
+            failed,
+            per_second,
+            ..
+        } = self.requests;
         let undone = self.steps.iter().filter(|step| step.verdict != Verdict::Shown).count();
         let mut claims = vec![
             Claim {
@@ -177,7 +183,7 @@ impl Outcome {
                 claim: "the receipts count no failed request",
                 figure: {
                     let failed: u64 = self.changes.iter().map(|change| change.receipt.requests_failed).sum();
-                    format!("{failed} in {} receipts", self.changes.len())
+                    format!("{failed} in {}", counted(self.changes.len(), "receipt"))
                 },
                 holds: self.changes.iter().all(|change| change.receipt.requests_failed == 0),
             },
@@ -199,10 +205,11 @@ impl Outcome {
             claims.push(Claim {
                 claim: "no request with the revoked certificate after the fall-back",
                 figure: format!(
-                    "{} of {}; fell back after {} ms, {refused} requests refused until then",
+                    "{} of {}; fell back after {} ms, {} requests refused until then",
                     found.requests_on_revoked,
                     found.requests_after,
-                    found.after.as_millis()
+                    found.after.as_millis(),
+                    found.requests_refused
                 ),
                 holds: found.requests_on_revoked == 0 && found.requests_after > 0,
             });
@@ -215,13 +222,141 @@ impl Outcome {
         let after: u64 = self.changes.iter().map(|change| change.requests_after).sum();
         Claim {
             claim: "no request on an old generation after a promotion",
-            figure: format!("{old} of {}, in {} changes", after + old, self.changes.len()),
+            figure: format!("{old} of {}, in {}", after + old, counted(self.changes.len(), "change")),
             // Without any load on the new one, nothing would be shown.
             holds: old == 0 && self.changes.iter().all(|change| change.requests_after > 0),
         }
     }
 }
 
+fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
 fn milliseconds<S: serde::Serializer>(took: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u128(took.as_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: u32 = 100;
+
+    fn hashes(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    /// A drill with one change, one broken certificate and a revocation, in which everything held.
+    fn outcome() -> Outcome {
+        Outcome {
+            steps: Vec::new(),
+            requests: Figures {
+                sent: 1_000,
+                answered: 993,
+                failed: 7,
+                failed_by_mark: [(6, 7)].into(),
+                seconds: 10.0,
+                per_second: 100.0,
+                ..Figures::default()
+            },
+            changes: vec![Change {
+                what: "it".to_owned(),
+                way: "rename",
+                from: 1,
+                to: 2,
+                noticed: Duration::ZERO,
+                closed: Duration::ZERO,
+                connections_before: 16,
+                connections_left: 0,
+                receipt: Receipt::default(),
+                requests_after: 0,
+                requests_on_old: 0,
+                mark: 2,
+                current: "b".to_owned(),
+                before: hashes(&["a", "b"]),
+            }],
+            broken: vec![Broken {
+                what: "garbage",
+                said: String::new(),
+                requests: 0,
+                requests_on_other: 0,
+                mark: 4,
+                current: "b".to_owned(),
+            }],
+            revocation: Some(Revocation {
+                after: Duration::ZERO,
+                requests_refused: 0,
+                requests_on_revoked: 0,
+                requests_after: 0,
+                refusal: String::new(),
+                receipt: Receipt::default(),
+                during: 6,
+                afterwards: 7,
+                revoked: "b".to_owned(),
+                current: "a".to_owned(),
+            }),
+            claims: Vec::new(),
+        }
+    }
+
+    fn tally() -> Tally {
+        let rows = [(1, "a"), (2, "b"), (3, "b"), (4, "b"), (6, "b"), (7, "a")];
+        rows.map(|(mark, hash)| ((mark, hash.to_owned()), 10)).into()
+    }
+
+    fn untrue(outcome: Outcome, tally: &Tally) -> Vec<&'static str> {
+        let claims = outcome.judge(tally, RATE).claims;
+        let untrue = claims.into_iter().filter(|claim| !claim.holds);
+        untrue.map(|claim| claim.claim).collect()
+    }
+
+    #[test]
+    fn a_drill_in_which_all_went_well_holds_and_what_was_refused_is_counted_apart() {
+        let judged = outcome().judge(&tally(), RATE);
+        assert!(judged.holds(), "{:#?}", judged.claims);
+        assert_eq!((judged.requests.failed, judged.changes[0].requests_after), (0, 10));
+        assert_eq!(judged.broken[0].requests, 10);
+        let found = judged.revocation.unwrap();
+        assert_eq!((found.requests_refused, found.requests_after), (7, 10));
+    }
+
+    #[track_caller]
+    fn assert_untrue(claim: &str, change: impl FnOnce(&mut Outcome, &mut Tally)) {
+        let (mut outcome, mut tally) = (outcome(), tally());
+        change(&mut outcome, &mut tally);
+        let untrue = untrue(outcome, &tally);
+        assert!(untrue.len() == 1 && untrue[0].contains(claim), "{claim}: {untrue:?}");
+    }
+
+    #[test]
+    fn each_claim_is_seen_to_be_untrue_when_it_is() {
+        let one = |mark, hash: &str| ((mark, hash.to_owned()), 1);
+        assert_untrue("no request on an old generation", |_, tally| {
+            tally.extend([one(2, "a")])
+        });
+        assert_untrue("no request on an old generation", |_, tally| {
+            tally.remove(&(2, "b".to_owned()));
+        });
+        assert_untrue("nothing broken", |_, tally| tally.extend([one(4, "x")]));
+        assert_untrue("the revoked certificate", |_, tally| tally.extend([one(7, "b")]));
+        assert_untrue("no connection of an old", |outcome, _| {
+            outcome.changes[0].connections_left = 1;
+        });
+        assert_untrue("receipts", |outcome, _| outcome.changes[0].receipt.requests_failed = 1);
+        assert_untrue("no request failed", |outcome, _| {
+            outcome.requests.failed += 1;
+            outcome.requests.failed_by_mark.insert(2, 1);
+        });
+        assert_untrue("the load was held", |outcome, _| outcome.requests.per_second = 90.0);
+        assert_untrue("every step", |outcome, _| {
+            outcome.steps.push(Step {
+                title: "it",
+                lines: Vec::new(),
+                verdict: Verdict::Failed("no".to_owned()),
+                took: Duration::ZERO,
+            });
+        });
+    }
 }

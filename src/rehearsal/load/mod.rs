@@ -94,8 +94,9 @@ impl Load {
     /// Ends when every request that was due is answered.
     #[must_use]
     pub fn finish(mut self) -> Figures {
+        let ran = self.runs_for();
         self.end();
-        self.shared.tally().figures(self.shared.started.elapsed())
+        self.shared.tally().figures(ran)
     }
 
     fn end(&mut self) {
