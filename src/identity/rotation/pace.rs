@@ -2,6 +2,8 @@
 
 /// A trial whose end was never heard of, in seconds.
 pub(super) const LOST: i64 = 120;
+/// Until the next trial of a candidate while the other side refuses what is in use, in seconds.
+pub(super) const WHILE_REFUSED: i64 = 2;
 /// The longest pause there is, in seconds.
 pub(super) const MAX_PAUSE: i64 = 4_320;
 

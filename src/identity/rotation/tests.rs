@@ -181,6 +181,8 @@ fn an_operator_cannot_push_a_certificate_past_its_trial() {
     assert_eq!(rotation.promote(NOW), Ok(vec![Action::Try(2)]));
     assert_eq!(rotation.tried(2, &rejected(), NOW), []);
     assert_eq!(number(&rotation), 1);
+    assert_eq!(rotation.tick(NOW + DAY), [Action::Try(2)]);
+    assert_eq!(rotation.tried(2, &passed(), NOW + DAY), [], "nobody asked today");
 }
 
 #[test]
@@ -298,6 +300,39 @@ fn the_configured_files_follow_a_promotion_from_the_staged_ones() {
     assert_eq!(rotation.found(Place::Configured, old(), NOW), [], "it still lies there");
     assert_eq!(rotation.found(Place::Configured, new(), NOW), []);
     assert_eq!((number(&rotation), rotation.candidate()), (2, None));
+}
+
+#[test]
+fn files_that_were_gone_for_a_moment_do_not_undo_a_promotion_from_the_staged_place() {
+    let mut rotation = started(AUTOMATIC);
+    rotation.found(Place::Staged, new(), NOW);
+    rotation.tried(2, &passed(), NOW);
+    rotation.unfit(Place::Configured);
+    assert_eq!(rotation.found(Place::Configured, old(), NOW), []);
+    assert_eq!(rotation.candidate(), None);
+}
+
+#[test]
+fn a_refusal_of_what_is_in_use_brings_the_next_trial_forward() {
+    let mut rotation = started(AUTOMATIC);
+    rotation.found(Place::Configured, new(), NOW);
+    rotation.tried(2, &rejected(), NOW);
+    rotation.refused(1, NOW);
+    assert_eq!(
+        rotation.tick(NOW + 2),
+        [Action::Try(2)],
+        "the other side has changed over"
+    );
+}
+
+#[test]
+fn a_certificate_that_passed_is_promoted_when_the_settings_say_so_later() {
+    let mut rotation = started(MANUAL);
+    rotation.found(Place::Staged, new(), NOW);
+    rotation.tried(2, &passed(), NOW);
+    rotation.set_manner(AUTOMATIC);
+    assert_eq!(rotation.tick(NOW).len(), 1);
+    assert_eq!(number(&rotation), 2);
 }
 
 #[test]

@@ -12,6 +12,7 @@ impl Rotation {
         if self.in_use.is_none_or(|held| held.number != number) {
             return Vec::new();
         }
+        self.bring_forward(now);
         // A trial takes seconds at most; one whose end was lost must not keep the way back closed.
         if self
             .falling
@@ -29,10 +30,20 @@ impl Rotation {
         }
     }
 
+    /// What the other side did not accept before may be what it accepts now.
+    fn bring_forward(&mut self, now: i64) {
+        if let Some(candidate) = &mut self.candidate
+            && let Phase::Again { at, .. } = &mut candidate.phase
+        {
+            *at = (*at).min(now + pace::WHILE_REFUSED);
+        }
+    }
+
     /// Takes the previous generation into use; the one that was becomes a candidate where a phase is given.
     pub(super) fn go_back(&mut self, previous: Held, why: Why, then: Option<Phase>) -> Vec<Action> {
         let from = self.in_use.replace(previous);
         self.previous = None;
+        self.renewal = None;
         self.falling = None;
         if let (Some(held), Some(phase)) = (from, then)
             && self.candidate.is_none()
