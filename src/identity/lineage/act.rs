@@ -173,7 +173,9 @@ impl Lineage {
         });
         let draining = Draining::begin(from, number, &why, now, traffic);
         self.receipt = Some(draining.receipt());
-        self.draining = from.is_some().then_some(draining);
+        // Back in use: what was draining is not.
+        self.draining.retain(|other| !other.is_of(number));
+        self.draining.extend(from.map(|_| draining));
     }
 
     /// A generation of its own, with a session store of its own: no ticket of another one fits.
