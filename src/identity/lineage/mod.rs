@@ -232,18 +232,6 @@ impl Lineage {
         news
     }
 
-    /// The other side may have refused what is in use.
-    pub fn alarmed(&mut self, now: Moment, traffic: &Traffic<'_>) -> Vec<News> {
-        let mut news = Vec::new();
-        if let Some(Made::Client(current)) = &self.current
-            && current.take_refusals() > 0
-        {
-            let actions = self.rotation.refused(current.number, now.wall);
-            self.act(actions, now, traffic, &mut news);
-        }
-        news
-    }
-
     /// A trial ended.
     pub fn tried(&mut self, number: u64, verdict: &Verdict, now: Moment, traffic: &Traffic<'_>) -> Vec<News> {
         let mut news = Vec::new();

@@ -47,6 +47,8 @@ pub struct Rotation {
     seen: [Option<Paper>; 2],
     /// The previous generation is being tried, because the other side refused the one in use; since when.
     falling: Option<i64>,
+    /// When the one in use was last tried because its traffic raised a doubt.
+    doubted: Option<i64>,
 }
 
 impl Rotation {
@@ -63,6 +65,7 @@ impl Rotation {
             terms: None,
             seen: [None, None],
             falling: None,
+            doubted: None,
         }
     }
 
@@ -178,15 +181,8 @@ impl Rotation {
 
     /// A trial ended.
     pub fn tried(&mut self, number: u64, verdict: &Verdict, now: i64) -> Vec<Action> {
-        if self.falling.is_some() && self.previous.is_some_and(|held| held.number == number) {
-            return self.tried_the_way_back(verdict, now);
-        }
-        if self
-            .renewal
-            .as_ref()
-            .is_some_and(|renewal| renewal.held.number == number)
-        {
-            return self.tried_renewal(verdict, now);
+        if let Some(actions) = self.tried_another(number, verdict, now) {
+            return actions;
         }
         let unchanged = self.in_use.map(|held| held.paper.digest);
         let Some(candidate) = self

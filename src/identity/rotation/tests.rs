@@ -23,11 +23,11 @@ pub(super) fn paper(name: u8, from: i64, to: i64) -> Paper {
     }
 }
 
-fn old() -> Paper {
+pub(super) fn old() -> Paper {
     paper(1, NOW - 300 * DAY, NOW + 20 * DAY)
 }
 
-fn new() -> Paper {
+pub(super) fn new() -> Paper {
     paper(2, NOW - DAY, NOW + 300 * DAY)
 }
 
@@ -44,7 +44,7 @@ pub(super) fn unreachable() -> Verdict {
 }
 
 /// With the old one in use as generation 1.
-fn started(manner: Manner) -> Rotation {
+pub(super) fn started(manner: Manner) -> Rotation {
     let mut rotation = Rotation::new(manner, 0);
     assert_eq!(rotation.terms(TERMS, NOW), []);
     let actions = rotation.found(Place::Configured, old(), NOW);
@@ -53,7 +53,7 @@ fn started(manner: Manner) -> Rotation {
 }
 
 /// With generation 2 in use and generation 1 as the way back.
-fn rotated(manner: Manner) -> Rotation {
+pub(super) fn rotated(manner: Manner) -> Rotation {
     let mut rotation = started(manner);
     rotation.found(Place::Configured, new(), NOW);
     rotation.tried(2, &passed(), NOW);
@@ -310,19 +310,6 @@ fn files_that_were_gone_for_a_moment_do_not_undo_a_promotion_from_the_staged_pla
     rotation.unfit(Place::Configured);
     assert_eq!(rotation.found(Place::Configured, old(), NOW), []);
     assert_eq!(rotation.candidate(), None);
-}
-
-#[test]
-fn a_refusal_of_what_is_in_use_brings_the_next_trial_forward() {
-    let mut rotation = started(AUTOMATIC);
-    rotation.found(Place::Configured, new(), NOW);
-    rotation.tried(2, &rejected(), NOW);
-    rotation.refused(1, NOW);
-    assert_eq!(
-        rotation.tick(NOW + 2),
-        [Action::Try(2)],
-        "the other side has changed over"
-    );
 }
 
 #[test]
