@@ -12,7 +12,7 @@ pub mod store;
 pub mod watch;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::server::danger::ClientCertVerifier;
@@ -38,6 +38,8 @@ pub struct Generation {
     pub connector: Option<TlsConnector>,
     /// How often the other side has refused it since somebody looked.
     refusals: AtomicU64,
+    /// It answered with a status that may be about the certificate.
+    doubt: AtomicBool,
     /// Rung when it does.
     alarm: Arc<Notify>,
     /// The other side's chain, as it was last sent.
@@ -61,6 +63,7 @@ impl Generation {
             offers_http2: config.alpn_protocols.iter().any(|protocol| protocol == b"h2"),
             connector: Some(TlsConnector::from(Arc::new(config))),
             refusals: AtomicU64::new(0),
+            doubt: AtomicBool::new(false),
             alarm,
             server: Mutex::default(),
         }
@@ -76,6 +79,7 @@ impl Generation {
             offers_http2: false,
             connector: None,
             refusals: AtomicU64::new(0),
+            doubt: AtomicBool::new(false),
             alarm: Arc::default(),
             server: Mutex::default(),
         }
@@ -90,6 +94,21 @@ impl Generation {
     /// How often it was refused since this was last asked.
     pub fn take_refusals(&self) -> u64 {
         self.refusals.swap(0, Ordering::Relaxed)
+    }
+
+    /// The other side answered with this status. Servers that look at the certificate only once they have the request say
+    /// so with statuses that may also be about the request itself (nginx: 400, 403; RFC 9110 sections 15.5.1 and 15.5.4):
+    /// a reason to ask, and no refusal yet.
+    pub fn answered(&self, status: u16) {
+        let doubtful = matches!(status, 400 | 401 | 403 | 495 | 496);
+        if doubtful && self.identity.is_some() && !self.doubt.swap(true, Ordering::Relaxed) {
+            self.alarm.notify_one();
+        }
+    }
+
+    /// Whether there was such an answer since this was last asked.
+    pub fn take_doubt(&self) -> bool {
+        self.doubt.swap(false, Ordering::Relaxed)
     }
 
     /// The other side sent this chain in a handshake.

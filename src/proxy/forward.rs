@@ -271,6 +271,7 @@ async fn attempt(
     match result {
         Ok(finished) => {
             story.status = progress.status.unwrap_or(0);
+            connection.generation.answered(story.status);
             if finished.upstream_reusable {
                 lender.put(connection, &worker.spares);
             } else {
@@ -327,7 +328,7 @@ async fn share(
             });
         }
     }
-    let reused = lease.reused;
+    let (reused, generation) = (lease.reused, lease.generation().clone());
     let exchange_terms = exchange_terms(&workspace.head, terms, &target.times, deadline);
     let before = story.progress.request_bytes;
     // On the heap: requests over HTTP/1.1 have the same task and need not carry room for it.
@@ -346,6 +347,7 @@ async fn share(
     match result {
         Ok(finished) => {
             story.status = progress.status.unwrap_or(0);
+            generation.answered(story.status);
             Ok(finished)
         }
         Err(broken) => Err(Failed {

@@ -229,10 +229,15 @@ impl Lineage {
     /// The other side may have refused what is in use.
     pub fn alarmed(&mut self, now: Moment, traffic: &Traffic<'_>) -> Vec<News> {
         let mut news = Vec::new();
-        if let Some(Made::Client(current)) = &self.current
-            && current.take_refusals() > 0
-        {
-            let actions = self.rotation.refused(current.number, now.wall);
+        if let Some(Made::Client(current)) = &self.current {
+            let doubted = current.take_doubt();
+            let actions = if current.take_refusals() > 0 {
+                self.rotation.refused(current.number, now.wall)
+            } else if doubted {
+                self.rotation.doubted(current.number, now.wall)
+            } else {
+                Vec::new()
+            };
             self.act(actions, now, traffic, &mut news);
         }
         news

@@ -44,6 +44,8 @@ pub struct Rotation {
     seen: [Option<Paper>; 2],
     /// The previous generation is being tried, because the other side refused the one in use; since when.
     falling: Option<i64>,
+    /// The one in use was sent on trial again, because of what the other side answers; its number, and since when.
+    doubted: Option<(u64, i64)>,
 }
 
 impl Rotation {
@@ -59,6 +61,7 @@ impl Rotation {
             terms: None,
             seen: [None, None],
             falling: None,
+            doubted: None,
         }
     }
 
@@ -161,6 +164,9 @@ impl Rotation {
     pub fn tried(&mut self, number: u64, verdict: &Verdict, now: i64) -> Vec<Action> {
         if self.falling.is_some() && self.previous.is_some_and(|held| held.number == number) {
             return self.tried_the_way_back(verdict, now);
+        }
+        if self.in_use.is_some_and(|held| held.number == number) {
+            return self.tried_what_is_in_use(number, verdict, now);
         }
         let unchanged = self.in_use.map(|held| held.paper.digest);
         let Some(candidate) = self

@@ -2,6 +2,8 @@
 
 /// A trial whose end was never heard of, in seconds.
 pub(super) const LOST: i64 = 120;
+/// Between two trials of what is in use, in seconds: a request may be refused for its own sake, and often.
+pub(super) const DOUBT: i64 = 10;
 /// The longest pause there is, in seconds.
 pub(super) const MAX_PAUSE: i64 = 4_320;
 

@@ -53,7 +53,7 @@ fn started(manner: Manner) -> Rotation {
 }
 
 /// With generation 2 in use and generation 1 as the way back.
-fn rotated(manner: Manner) -> Rotation {
+pub(super) fn rotated(manner: Manner) -> Rotation {
     let mut rotation = started(manner);
     rotation.found(Place::Configured, new(), NOW);
     rotation.tried(2, &passed(), NOW);

@@ -29,6 +29,28 @@ impl Rotation {
         }
     }
 
+    /// The other side answers with what may be about this generation, or about a request alone: a trial tells. Without a
+    /// way back there is nothing to decide.
+    pub fn doubted(&mut self, number: u64, now: i64) -> Vec<Action> {
+        let in_use = self.in_use.is_some_and(|held| held.number == number);
+        let just_tried = self
+            .doubted
+            .is_some_and(|(tried, since)| tried == number && (since..since + pace::DOUBT).contains(&now));
+        if !in_use || just_tried || self.previous.is_none() || self.falling.is_some() {
+            return Vec::new();
+        }
+        self.doubted = Some((number, now));
+        vec![Action::Try(number)]
+    }
+
+    /// What is in use was tried again; only a clear refusal says something.
+    pub(super) fn tried_what_is_in_use(&mut self, number: u64, verdict: &Verdict, now: i64) -> Vec<Action> {
+        match verdict {
+            Verdict::Rejected(_) if self.doubted.is_some_and(|(tried, _)| tried == number) => self.refused(number, now),
+            _ => Vec::new(),
+        }
+    }
+
     /// Takes the previous generation into use; the one that was becomes a candidate where a phase is given.
     pub(super) fn go_back(&mut self, previous: Held, why: Why, then: Option<Phase>) -> Vec<Action> {
         let from = self.in_use.replace(previous);
@@ -76,5 +98,48 @@ impl Rotation {
                 ))]
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{AUTOMATIC, NOW, passed, rejected, rotated, unreachable};
+    use super::*;
+
+    #[test]
+    fn an_answer_that_may_be_about_the_certificate_is_followed_by_a_trial_of_it() {
+        let mut rotation = rotated(AUTOMATIC);
+        assert_eq!(rotation.doubted(1, NOW), [], "no longer in use");
+        assert_eq!(rotation.doubted(2, NOW), [Action::Try(2)]);
+        assert_eq!(rotation.doubted(2, NOW + 1), [], "asked already");
+        for verdict in [passed(), unreachable()] {
+            assert_eq!(rotation.tried(2, &verdict, NOW + 1), [], "it was about the request");
+        }
+        assert_eq!(rotation.doubted(2, NOW + pace::DOUBT), [Action::Try(2)]);
+        assert_eq!(
+            rotation.tried(2, &rejected(), NOW + 11),
+            [Action::Try(1)],
+            "the way back"
+        );
+        assert_eq!(rotation.doubted(2, NOW + 60), [], "it is being decided");
+        let fallen = rotation.tried(1, &passed(), NOW + 12);
+        assert!(
+            matches!(
+                fallen[..],
+                [Action::Promote {
+                    number: 1,
+                    from: Some(2),
+                    why: Why::FallBack
+                }]
+            ),
+            "{fallen:?}"
+        );
+        assert_eq!(rotation.doubted(1, NOW + 99), [], "there is no other one");
+    }
+
+    #[test]
+    fn a_refusal_in_a_trial_that_nobody_sent_decides_nothing() {
+        let mut rotation = rotated(AUTOMATIC);
+        assert_eq!(rotation.tried(2, &rejected(), NOW), []);
     }
 }
