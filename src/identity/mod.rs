@@ -100,8 +100,7 @@ impl Generation {
         self.refusals.swap(0, Ordering::Relaxed)
     }
 
-    /// The first reply on a connection was what nginx says of a certificate that it does not accept, and others say of a
-    /// request: whoever looks after the identity asks.
+    /// A reply was what servers say of a certificate that they do not accept, and others say of a request: whoever looks after the identity asks.
     pub fn doubt(&self) {
         if !self.doubted.swap(true, Ordering::Relaxed) {
             self.alarm.notify_one();

@@ -281,7 +281,7 @@ async fn attempt(
     match result {
         Ok(finished) => {
             story.status = progress.status.unwrap_or(0);
-            if !connection.reused && looks_like_a_refusal(story.status) {
+            if looks_like_a_refusal(story.status) {
                 connection.generation.doubt();
             }
             if finished.upstream_reusable {
@@ -352,7 +352,7 @@ async fn share(
     match result {
         Ok(finished) => {
             story.status = progress.status.unwrap_or(0);
-            if !reused && looks_like_a_refusal(story.status) {
+            if looks_like_a_refusal(story.status) {
                 generation.doubt();
             }
             Ok(finished)

@@ -26,9 +26,10 @@ pub(super) fn refused_unread(broken: &Broken, reused: bool, progress: &Progress,
     refusal && !reused && !progress.reply_begun && (replayable || !progress.request_begun)
 }
 
-/// How nginx and others say in HTTP, on the first request of a connection, that they do not accept the certificate.
+/// How servers say in HTTP that they do not accept the certificate (nginx: 400) or whom it names (403). The answer may as
+/// well be about the request: it is a reason to ask, and no refusal yet.
 pub(super) const fn looks_like_a_refusal(status: u16) -> bool {
-    matches!(status, 400 | 495 | 496)
+    matches!(status, 400 | 401 | 403 | 495 | 496)
 }
 
 impl Lender {

@@ -20,15 +20,11 @@ impl Rotation {
         {
             return Vec::new();
         }
-        // The other side may have changed over already: the next one need not wait out its pause.
         let mut other = String::from("no other generation is held");
-        if let Some(candidate) = &mut self.candidate {
+        if let Some(candidate) = &self.candidate {
             let next = candidate.held.number;
-            other = match &mut candidate.phase {
-                Phase::Again { at, .. } => {
-                    *at = (*at).min(now + pace::HURRY);
-                    format!("generation {next} is tried again in a moment")
-                }
+            other = match &candidate.phase {
+                Phase::Again { .. } => format!("generation {next} is tried again in a moment"),
                 Phase::Passed { .. } | Phase::SetAside { .. } => {
                     format!("generation {next} waits for `identity promote`")
                 }
