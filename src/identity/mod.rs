@@ -12,7 +12,7 @@ pub mod store;
 pub mod watch;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::server::danger::ClientCertVerifier;
@@ -38,6 +38,10 @@ pub struct Generation {
     pub connector: Option<TlsConnector>,
     /// How often the other side has refused it since somebody looked.
     refusals: AtomicU64,
+    /// It answered as servers do that refuse a certificate in HTTP.
+    doubted: AtomicBool,
+    /// Should the other side refuse it, another one takes its place at once.
+    gives_way: AtomicBool,
     /// Rung when it does.
     alarm: Arc<Notify>,
     /// The other side's chain, as it was last sent.
@@ -61,6 +65,8 @@ impl Generation {
             offers_http2: config.alpn_protocols.iter().any(|protocol| protocol == b"h2"),
             connector: Some(TlsConnector::from(Arc::new(config))),
             refusals: AtomicU64::new(0),
+            doubted: AtomicBool::new(false),
+            gives_way: AtomicBool::new(false),
             alarm,
             server: Mutex::default(),
         }
@@ -76,6 +82,8 @@ impl Generation {
             offers_http2: false,
             connector: None,
             refusals: AtomicU64::new(0),
+            doubted: AtomicBool::new(false),
+            gives_way: AtomicBool::new(false),
             alarm: Arc::default(),
             server: Mutex::default(),
         }
@@ -90,6 +98,29 @@ impl Generation {
     /// How often it was refused since this was last asked.
     pub fn take_refusals(&self) -> u64 {
         self.refusals.swap(0, Ordering::Relaxed)
+    }
+
+    /// A reply was what servers say of a certificate that they do not accept, and others say of a request: whoever looks after the identity asks.
+    pub fn doubt(&self) {
+        if !self.doubted.swap(true, Ordering::Relaxed) {
+            self.alarm.notify_one();
+        }
+    }
+
+    /// Whether it was doubted since this was last asked.
+    pub fn take_doubt(&self) -> bool {
+        self.doubted.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether to wait for another one if this one is refused.
+    #[must_use]
+    pub fn gives_way(&self) -> bool {
+        self.gives_way.load(Ordering::Relaxed)
+    }
+
+    /// There is another one to fall back to, or there is none.
+    pub fn set_gives_way(&self, gives_way: bool) {
+        self.gives_way.store(gives_way, Ordering::Relaxed);
     }
 
     /// The other side sent this chain in a handshake.

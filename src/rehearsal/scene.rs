@@ -54,6 +54,7 @@ const ROUTES: [(&str, &str); 8] = [
     ),
 ];
 
+const GATEWAY_CONFIG: &str = "gateway.toml";
 const SIDECAR_CONFIG: &str = "sidecar.toml";
 const SIDECAR_CONTROL: &str = "sidecar.sock";
 const GATEWAY_CONTROL: &str = "gateway.sock";
@@ -136,8 +137,8 @@ impl Scene {
         let papers = Papers::issue(clock::unix_seconds())?;
         papers.write(path).map_err(written)?;
         let delius = DeliusStandIn::start(Options::new(Data::embedded()?)).map_err(SceneError::StandIn)?;
-        let config = path.join("gateway.toml");
-        std::fs::write(&config, gateway_config(path, delius.address(), purpose)).map_err(written)?;
+        let config = path.join(GATEWAY_CONFIG);
+        std::fs::write(&config, gateway_config(path, delius.address(), purpose, None)).map_err(written)?;
         let gateway = Child::start(program, "gateway", &config, path, stop)?;
         let config = path.join(SIDECAR_CONFIG);
         let text = sidecar_config(path, gateway.ready().listen, purpose, Promotion::Automatic);
@@ -193,6 +194,13 @@ impl Scene {
         place::rename(self.directory(), &[(SIDECAR_CONFIG, &text)])
     }
 
+    /// Writes the gateway's list anew: the application with any certificate, or only with the one of this SHA-256. It
+    /// notices by itself.
+    pub fn set_list(&self, only: Option<&str>) -> io::Result<()> {
+        let text = gateway_config(self.directory(), self.delius.address(), self.purpose, only);
+        place::rename(self.directory(), &[(GATEWAY_CONFIG, &text)])
+    }
+
     /// A child that ended although nobody asked it to, with the end of its log.
     pub fn lost(&mut self) -> Option<String> {
         for (name, child) in [("the sidecar", &mut self.sidecar), ("the gateway", &mut self.gateway)] {
@@ -204,10 +212,11 @@ impl Scene {
     }
 }
 
-fn gateway_config(directory: &Path, delius: SocketAddr, purpose: Purpose) -> String {
+fn gateway_config(directory: &Path, delius: SocketAddr, purpose: Purpose, only: Option<&str>) -> String {
     let file = |name: &str| quoted(&directory.join(name));
     let mut routes: Vec<_> = ROUTES.iter().map(|(_, route)| format!("    \"{route}\",\n")).collect();
     routes.push(format!("    \"{TRIAL}\",\n"));
+    let only = only.map(|hash| format!("fingerprint = [\"{hash}\"]\n"));
     format!(
         "[gateway]\n\
          address = \"127.0.0.1:0\"\n\
@@ -221,6 +230,7 @@ fn gateway_config(directory: &Path, delius: SocketAddr, purpose: Purpose) -> Str
          name = \"{APP}\"\n\
          dns = [\"{APP}\"]\n\
          cn = [\"{APP}\"]\n\
+         {}\
          routes = [\n{}]\n\
          \n\
          [upstream.delius]\n\
@@ -231,6 +241,7 @@ fn gateway_config(directory: &Path, delius: SocketAddr, purpose: Purpose) -> Str
         file("gateway/tls.key"),
         file("client-ca/ca.crt"),
         file("client-ca/revoked.crl"),
+        only.unwrap_or_default(),
         routes.concat(),
         seen_from_outside(&directory.join(GATEWAY_CONTROL), purpose),
     )
@@ -316,7 +327,12 @@ mod tests {
         let loaded = config::load_run(&sidecar, &[]).unwrap_or_else(|problems| panic!("{}", problems.lines()));
         assert_eq!(loaded.settings.routes.len(), ROUTES.len());
         assert_eq!(loaded.warnings.lines(), "");
-        let gateway = source(gateway_config(place, address, Purpose::Rehearsal { keep: false }));
+        let gateway = source(gateway_config(
+            place,
+            address,
+            Purpose::Rehearsal { keep: false },
+            Some(&"ab".repeat(32)),
+        ));
         let loaded = config::load_gateway(&gateway, &[]).unwrap_or_else(|problems| panic!("{}", problems.lines()));
         assert_eq!(loaded.settings.allow[0].routes.len(), ROUTES.len() + 1);
         assert_eq!(loaded.warnings.lines(), "");
@@ -333,7 +349,7 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 4711));
         let mut files = 0;
         let sidecar = sidecar_config(path, address, Purpose::Rehearsal { keep: false }, Promotion::Automatic);
-        for text in [gateway_config(path, address, Purpose::Demo), sidecar] {
+        for text in [gateway_config(path, address, Purpose::Demo, None), sidecar] {
             let table: toml::Table = text.parse().unwrap();
             let mut open: Vec<_> = table.into_iter().map(|(_, value)| value).collect();
             while let Some(value) = open.pop() {

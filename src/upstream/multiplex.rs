@@ -157,7 +157,7 @@ impl Multiplexed {
 
 impl Lease {
     #[must_use]
-    pub fn generation(&self) -> &Generation {
+    pub fn generation(&self) -> &Arc<Generation> {
         &self.state.generation
     }
 

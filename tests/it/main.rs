@@ -1,5 +1,6 @@
 //! One test binary; a file for each behaviour.
 
+mod succession;
 mod support;
 
 mod ca;

@@ -96,9 +96,13 @@ fn a_drill_loses_no_request_and_leaves_nothing_behind() {
         assert_eq!(broken["requests_on_other"], 0, "{broken:#}");
         assert!(!broken["said"].as_str().unwrap_or_default().is_empty(), "{broken:#}");
     }
-    let revocation = &told["revocation"];
-    assert_eq!(revocation["requests_on_revoked"], 0, "{revocation:#}");
-    assert_eq!(revocation["receipt"]["why"], "fall_back", "{revocation:#}");
+    let withdrawn = told["withdrawn"].as_array().expect("certificates that were withdrawn");
+    assert_eq!(withdrawn.len(), 2, "off the list, and revoked");
+    for withdrawn in withdrawn {
+        assert_eq!(withdrawn["requests_on_withdrawn"], 0, "{withdrawn:#}");
+        assert!(number(&withdrawn["requests_after"]) > 0, "{withdrawn:#}");
+        assert_eq!(withdrawn["receipt"]["why"], "fall_back", "{withdrawn:#}");
+    }
     assert_eq!(count(files.path()), 0, "files are left in the temporary directory");
     assert_eq!(processes(files.path()), 0, "processes are left");
 }

@@ -32,7 +32,7 @@ use crate::control::client;
 use crate::identity::status::{Lineage, Report};
 
 pub use passage::{rehearse, under_load};
-pub use told::{Broken, Change, Claim, Outcome, Revocation};
+pub use told::{Broken, Change, Claim, Outcome, Withdrawn};
 
 /// For anything that is waited for; generous, for busy machines.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -74,10 +74,12 @@ struct Drill<'a> {
     next_ca: Option<Ca>,
     /// What the sidecar shows, and everything that it has shown before.
     leaf: Issued,
+    /// What the sidecar can fall back to.
+    before: Issued,
     shown: BTreeSet<String>,
     changes: Vec<Change>,
     broken: Vec<Broken>,
-    revocation: Option<Revocation>,
+    withdrawn: Vec<Withdrawn>,
     /// Of the step under way.
     lines: Vec<Line>,
 }
@@ -105,10 +107,11 @@ impl<'a> Drill<'a> {
             load: load.map_err(|error| format!("the load cannot be started: {error}"))?,
             next_ca: None,
             shown: BTreeSet::from([hash(&leaf)?]),
+            before: leaf.clone(),
             leaf,
             changes: Vec::new(),
             broken: Vec::new(),
-            revocation: None,
+            withdrawn: Vec::new(),
             lines: Vec::new(),
         })
     }

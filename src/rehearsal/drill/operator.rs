@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::super::client::Ask;
 use super::super::papers::{Knock, knock};
 use super::super::place::{self, REVOKED};
-use super::super::scene::Promotion;
-use super::{Drill, End, Revocation, STEADY, TAKEN_UP, Way, hash, shows, unwritten};
+use super::super::scene::{Promotion, Scene};
+use super::{Drill, End, STEADY, TAKEN_UP, Way, Withdrawn, hash, shows, unwritten};
 use crate::cert::issue::Issued;
 use crate::clock;
 
@@ -20,6 +20,7 @@ impl Drill<'_> {
         })?;
         let (before, next) = (self.leaf.clone(), self.client()?);
         let (wanted, current) = (hash(&next)?, hash(&before)?);
+        self.before = before.clone();
         self.put("staged", &next, Way::Swap)?;
         let said = self.until("the staged certificate has passed its trial", || {
             let now = self.status(End::Sidecar)?;
@@ -53,61 +54,86 @@ impl Drill<'_> {
         )
     }
 
-    /// The CA takes back the certificate in use. Requests are refused until the sidecar has fallen back: that is the
-    /// other side's will, and counted apart.
+    /// The gateway takes the certificate in use off its list; then it is put back, and promoted again.
+    pub(super) fn take_off_the_list(&mut self) -> Result<(), String> {
+        let off = self.leaf.clone();
+        let only = hash(&self.before)?;
+        let list = |scene: &Scene, only| {
+            let written = scene.set_list(only);
+            written.map_err(|error| unwritten(scene.directory(), &error))
+        };
+        self.withdraw("taken off the gateway's list", |drill| list(drill.scene, Some(&only)))?;
+        list(self.scene, None)?;
+        self.until("the gateway has the certificate on its list again", || {
+            Ok(matches!(self.knock_with(&off)?, Knock::Answered(answer) if answer.status == 200).then_some(()))
+        })?;
+        self.command("the certificate that is on the list again", "promote", &off)
+    }
+
+    /// The CA takes back the certificate in use.
     pub(super) fn revoke(&mut self) -> Result<(), String> {
-        let now = self.status(End::Sidecar)?;
-        let previous = now.previous.and_then(|previous| previous.chain.into_iter().next());
-        let previous = previous.ok_or("no generation is held to fall back to")?.fingerprint;
-        let revoked = hash(&self.leaf)?;
-        let list = self.ca().revoked(&[&self.leaf.serial], clock::unix_seconds());
-        let list = list.map_err(|error| error.to_string())?;
+        self.withdraw("revoked by the CA", |drill| {
+            let list = drill.ca().revoked(&[&drill.leaf.serial], clock::unix_seconds());
+            let list = list.map_err(|error| error.to_string())?;
+            let directory = drill.directory("client-ca");
+            place::rename(&directory, &[(REVOKED, &list)]).map_err(|error| unwritten(&directory, &error))
+        })
+    }
+
+    /// The other side begins to refuse the certificate in use. Requests are refused until the sidecar has fallen back:
+    /// that is the other side's will, and counted apart.
+    fn withdraw(&mut self, how: &'static str, act: impl FnOnce(&Self) -> Result<(), String>) -> Result<(), String> {
+        let (withdrawn, current) = (hash(&self.leaf)?, hash(&self.before)?);
         let during = self.load.mark();
         self.pause(STEADY)?;
-        let directory = self.directory("client-ca");
-        place::rename(&directory, &[(REVOKED, &list)]).map_err(|error| unwritten(&directory, &error))?;
+        act(self)?;
         let written = Instant::now();
         self.until("the sidecar has fallen back", || {
             let now = self.status(End::Sidecar)?;
-            let fallen = shows(&now, &previous) && now.receipt.is_some_and(|receipt| receipt.why == "fall_back");
+            let fallen = shows(&now, &current) && now.receipt.is_some_and(|receipt| receipt.why == "fall_back");
             Ok(fallen.then_some(()))
         })?;
         let after = written.elapsed();
         self.pause(TAKEN_UP)?;
         let afterwards = self.load.mark();
         self.pause(2 * STEADY)?;
-        let receipt = self.until("the last connection with the revoked certificate is closed", || {
+        let receipt = self.until("the last connection with the refused certificate is closed", || {
             let receipt = self.status(End::Sidecar)?.receipt;
             Ok(receipt.filter(|receipt| receipt.retired_after_seconds.is_some()))
         })?;
-        let gateway = self.scene.stage().gateway;
-        let roots = self.ca().root.certificate_pem();
-        let refusal = match knock(&roots, gateway, Some(&self.leaf), &Ask::get("/health")) {
-            Ok(Knock::Refused(how)) => how,
-            Ok(Knock::Answered(answer)) => return Err(format!("the revoked certificate is let in: {}", answer.status)),
-            Err(error) => return Err(format!("the gateway could not be asked: {error}")),
+        self.load.mark();
+        let refusal = match self.knock_with(&self.leaf)? {
+            Knock::Refused(how) => how,
+            Knock::Answered(answer) if answer.status == 403 => "403".to_owned(),
+            Knock::Answered(answer) => return Err(format!("a certificate that is {how} gets {}", answer.status)),
         };
-        self.note(format!(
-            "the gateway to one who shows the revoked certificate: {refusal}"
-        ));
+        self.note(format!("{how}; the gateway to one who shows it: {refusal}"));
         self.note(format!(
             "fell back after {} ms; {} requests were refused until then",
             after.as_millis(),
             self.load.failed(during)
         ));
         self.note(format!("receipt: {}", receipt.sentence));
-        self.revocation = Some(Revocation {
+        self.withdrawn.push(Withdrawn {
+            how,
             after,
             requests_refused: 0,
-            requests_on_revoked: 0,
+            requests_on_withdrawn: 0,
             requests_after: 0,
             refusal,
             receipt,
             during,
             afterwards,
-            revoked,
-            current: previous,
+            withdrawn,
+            current,
         });
+        self.leaf = self.before.clone();
         Ok(())
+    }
+
+    fn knock_with(&self, leaf: &Issued) -> Result<Knock, String> {
+        let roots = self.ca().root.certificate_pem();
+        let knocked = knock(&roots, self.scene.stage().gateway, Some(leaf), &Ask::get("/health"));
+        knocked.map_err(|error| format!("the gateway could not be asked: {error}"))
     }
 }

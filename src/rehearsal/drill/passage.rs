@@ -36,10 +36,10 @@ const PASSAGES: &[(&str, Passage)] = &[
     ("a certificate is staged, promoted by hand and rolled back", |drill| {
         drill.stage_promote_and_roll_back()
     }),
-    (
-        "the other side refuses the promoted certificate: back to the one before",
-        |drill| drill.revoke(),
-    ),
+    ("the gateway takes the promoted certificate off its list", |drill| {
+        drill.take_off_the_list()
+    }),
+    ("the CA revokes the promoted certificate", |drill| drill.revoke()),
 ];
 
 /// A whole drill at this rate, for at least this long; each step is told when it is done.
@@ -129,7 +129,7 @@ fn run(
         load,
         changes,
         broken,
-        revocation,
+        withdrawn,
         ..
     } = drill;
     let outcome = Outcome {
@@ -137,7 +137,7 @@ fn run(
         requests: load.finish(),
         changes,
         broken,
-        revocation,
+        withdrawn,
         claims: Vec::new(),
     };
     Ok(outcome.judge(&scene.stage().delius.tally(), rate))

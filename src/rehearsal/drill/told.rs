@@ -60,16 +60,17 @@ pub struct Broken {
 
 /// What became of a certificate that the other side began to refuse.
 #[derive(Clone, Debug, Serialize)]
-pub struct Revocation {
-    /// From the list's last byte written to the fall-back.
+pub struct Withdrawn {
+    pub how: &'static str,
+    /// From the last byte written at the other side to the fall-back.
     #[serde(rename = "fell_back_after_ms", serialize_with = "milliseconds")]
     pub after: Duration,
     /// Requests that the other side refused meanwhile.
     pub requests_refused: u64,
-    /// Requests afterwards with the revoked certificate.
-    pub requests_on_revoked: u64,
+    /// Requests afterwards with the certificate that is refused.
+    pub requests_on_withdrawn: u64,
     pub requests_after: u64,
-    /// What the gateway says to one who shows the revoked certificate.
+    /// What the gateway says to one who shows it.
     pub refusal: String,
     pub receipt: Receipt,
     #[serde(skip)]
@@ -77,7 +78,7 @@ pub struct Revocation {
     #[serde(skip)]
     pub(super) afterwards: u64,
     #[serde(skip)]
-    pub(super) revoked: String,
+    pub(super) withdrawn: String,
     #[serde(skip)]
     pub(super) current: String,
 }
@@ -97,7 +98,7 @@ pub struct Outcome {
     pub requests: Figures,
     pub changes: Vec<Change>,
     pub broken: Vec<Broken>,
-    pub revocation: Option<Revocation>,
+    pub withdrawn: Vec<Withdrawn>,
     pub claims: Vec<Claim>,
 }
 
@@ -128,9 +129,9 @@ impl Outcome {
             broken.requests = count(broken.mark, &|hash| hash == current);
             broken.requests_on_other = count(broken.mark, &|hash| hash != current);
         }
-        if let Some(found) = &mut self.revocation {
-            let (revoked, current) = (found.revoked.clone(), found.current.clone());
-            found.requests_on_revoked = count(found.afterwards, &|hash| hash == revoked);
+        for found in &mut self.withdrawn {
+            let (withdrawn, current) = (found.withdrawn.clone(), found.current.clone());
+            found.requests_on_withdrawn = count(found.afterwards, &|hash| hash == withdrawn);
             found.requests_after = count(found.afterwards, &|hash| hash == current);
             let refused = self.requests.failed_by_mark.remove(&found.during);
             found.requests_refused = refused.unwrap_or_default();
@@ -201,17 +202,19 @@ impl Outcome {
                 holds: other == 0 && self.broken.iter().all(|broken| broken.requests > 0),
             });
         }
-        if let Some(found) = &self.revocation {
+        if !self.withdrawn.is_empty() {
+            let sum = |of: fn(&Withdrawn) -> u64| self.withdrawn.iter().map(of).sum::<u64>();
+            let on_withdrawn = sum(|found| found.requests_on_withdrawn);
+            let slowest = self.withdrawn.iter().map(|found| found.after.as_millis()).max();
             claims.push(Claim {
-                claim: "no request with the revoked certificate after the fall-back",
+                claim: "no request with a certificate that the other side refuses after the fall-back",
                 figure: format!(
-                    "{} of {}; fell back after {} ms, {} requests refused until then",
-                    found.requests_on_revoked,
-                    found.requests_after,
-                    found.after.as_millis(),
-                    found.requests_refused
+                    "{on_withdrawn} of {}; fell back after at most {} ms, {} refused until then",
+                    on_withdrawn + sum(|found| found.requests_after),
+                    slowest.unwrap_or_default(),
+                    sum(|found| found.requests_refused)
                 ),
-                holds: found.requests_on_revoked == 0 && found.requests_after > 0,
+                holds: on_withdrawn == 0 && self.withdrawn.iter().all(|found| found.requests_after > 0),
             });
         }
         claims
@@ -248,7 +251,7 @@ mod tests {
         names.iter().map(|&name| name.to_owned()).collect()
     }
 
-    /// A drill with one change, one broken certificate and a revocation, in which everything held.
+    /// A drill with one change, one broken certificate and a certificate withdrawn, in which everything held.
     fn outcome() -> Outcome {
         Outcome {
             steps: Vec::new(),
@@ -285,18 +288,19 @@ mod tests {
                 mark: 4,
                 current: "b".to_owned(),
             }],
-            revocation: Some(Revocation {
+            withdrawn: vec![Withdrawn {
+                how: "revoked",
                 after: Duration::ZERO,
                 requests_refused: 0,
-                requests_on_revoked: 0,
+                requests_on_withdrawn: 0,
                 requests_after: 0,
                 refusal: String::new(),
                 receipt: Receipt::default(),
                 during: 6,
                 afterwards: 7,
-                revoked: "b".to_owned(),
+                withdrawn: "b".to_owned(),
                 current: "a".to_owned(),
-            }),
+            }],
             claims: Vec::new(),
         }
     }
@@ -318,7 +322,7 @@ mod tests {
         assert!(judged.holds(), "{:#?}", judged.claims);
         assert_eq!((judged.requests.failed, judged.changes[0].requests_after), (0, 10));
         assert_eq!(judged.broken[0].requests, 10);
-        let found = judged.revocation.unwrap();
+        let found = &judged.withdrawn[0];
         assert_eq!((found.requests_refused, found.requests_after), (7, 10));
     }
 
@@ -340,7 +344,7 @@ mod tests {
             tally.remove(&(2, "b".to_owned()));
         });
         assert_untrue("nothing broken", |_, tally| tally.extend([one(4, "x")]));
-        assert_untrue("the revoked certificate", |_, tally| tally.extend([one(7, "b")]));
+        assert_untrue("the other side refuses", |_, tally| tally.extend([one(7, "b")]));
         assert_untrue("no connection of an old", |outcome, _| {
             outcome.changes[0].connections_left = 1;
         });
