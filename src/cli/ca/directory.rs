@@ -14,7 +14,7 @@ use rustls_pki_types::pem::PemObject as _;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use super::super::files;
+use super::super::{files, output};
 use super::index::Index;
 use crate::cert::facts::{self, Facts, date};
 use crate::cert::issue::Authority;
@@ -195,7 +195,7 @@ impl Lists {
 
     pub(super) fn json(&self) -> serde_json::Value {
         serde_json::json!({
-            "file": self.file,
+            "file": output::path(&self.file),
             "number": self.number,
             "this_update": date(self.this_update),
             "next_update": date(self.next_update),
