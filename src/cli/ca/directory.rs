@@ -92,7 +92,7 @@ impl Directory {
 
     /// Who signs leafs: the last issuing CA, or the root where there is none.
     pub(super) fn signer(&self) -> anyhow::Result<Authority> {
-        self.authority(self.issuing().last().map_or("ca", String::as_str))
+        self.authority(&signer_name(&self.path))
     }
 
     /// The name of the next issuing CA's files.
@@ -105,11 +105,7 @@ impl Directory {
 
     /// The issuing CAs, oldest first.
     fn issuing(&self) -> Vec<String> {
-        let later = (2..).map(|n| format!("issuing-{n}"));
-        std::iter::once(String::from("issuing"))
-            .chain(later)
-            .take_while(|name| self.file(&format!("{name}.crt")).exists())
-            .collect()
+        issuing(&self.path).collect()
     }
 
     fn authority(&self, name: &str) -> anyhow::Result<Authority> {
@@ -202,6 +198,18 @@ impl Lists {
             "not_renewed": self.kept,
         })
     }
+}
+
+/// The name of the files of the CA that signs leafs: the last issuing CA, or the root where there is none.
+pub(in crate::cli) fn signer_name(directory: &Path) -> String {
+    issuing(directory).last().unwrap_or_else(|| String::from("ca"))
+}
+
+fn issuing(directory: &Path) -> impl Iterator<Item = String> {
+    let later = (2..).map(|n| format!("issuing-{n}"));
+    std::iter::once(String::from("issuing"))
+        .chain(later)
+        .take_while(|name| directory.join(format!("{name}.crt")).exists())
 }
 
 /// The lists of one CA in a file of many, as they stand there.

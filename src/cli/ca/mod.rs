@@ -22,6 +22,7 @@ use clap::Subcommand;
 use super::output::{self, Format, Show};
 use crate::clock;
 
+pub(in crate::cli) use directory::signer_name;
 pub use issue::{KeyType, Side};
 
 /// A small certificate authority, for development and staging only.
