@@ -21,6 +21,7 @@ const COMMANDS: &[&str] = &[
     "cert secret",
     "cert verify",
     "doctor",
+    "rehearse",
     "ca",
     "ca init",
     "ca rollover",
