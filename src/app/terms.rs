@@ -33,7 +33,7 @@ pub(super) fn trial(kind: &Kind, target: &Target) -> Request {
             .and_then(|upstream| upstream.trial.as_ref()),
         Kind::Gateway(_) => None,
     };
-    let (method, path) = configured.map_or(("HEAD", "/"), |trial| (&trial.method, &trial.path));
+    let (method, path) = configured.map_or(("GET", "/"), |trial| (&trial.method, &trial.path));
     Request {
         method: method.to_owned(),
         target: format!("{}{path}", target.base_path),

@@ -122,9 +122,14 @@ impl Generation {
         }
     }
 
+    /// The other side's chain as last seen, leaf first; empty before the first handshake.
+    pub fn server_chain(&self) -> Vec<CertificateDer<'static>> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What the other side's chain says, as last seen.
     pub fn server_seen(&self) -> Vec<Facts> {
-        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        let server = self.server_chain();
         server.iter().filter_map(|der| Facts::read(der).ok()).collect()
     }
 

@@ -145,6 +145,10 @@ impl Lineage {
                     self.fronts.retain(|front| front.strong_count() > 0);
                     self.fronts.push(Arc::downgrade(front));
                 }
+                // The other side is the same: what is known of it goes on.
+                if let (Made::Client(made), Some(Made::Client(before))) = (&made, &self.current) {
+                    made.saw(&before.server_chain());
+                }
                 self.current = Some(made);
             }
             // It was made once when it was found; the one before goes on serving.

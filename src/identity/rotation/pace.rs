@@ -4,6 +4,8 @@
 pub(super) const LOST: i64 = 120;
 /// Between two trials of what is in use, in seconds: a request may be refused for its own sake, and often.
 pub(super) const DOUBT: i64 = 10;
+/// The longest pause of a candidate while the one in use is refused, in seconds.
+pub(super) const HURRY: i64 = 5;
 /// The longest pause there is, in seconds.
 pub(super) const MAX_PAUSE: i64 = 4_320;
 

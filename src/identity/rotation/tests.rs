@@ -44,7 +44,7 @@ pub(super) fn unreachable() -> Verdict {
 }
 
 /// With the old one in use as generation 1.
-fn started(manner: Manner) -> Rotation {
+pub(super) fn started(manner: Manner) -> Rotation {
     let mut rotation = Rotation::new(manner, 0);
     assert_eq!(rotation.terms(TERMS, NOW), []);
     let actions = rotation.found(Place::Configured, old(), NOW);
@@ -234,6 +234,29 @@ fn a_refused_certificate_without_a_way_back_stays_and_is_said() {
     let mut rotation = rotated(AUTOMATIC);
     let late = old().not_after + 100;
     assert!(matches!(rotation.refused(2, late)[..], [Action::NoWayBack(_)]));
+}
+
+#[test]
+fn when_the_one_in_use_is_refused_the_next_one_is_tried_again_soon() {
+    let mut rotation = started(AUTOMATIC);
+    rotation.found(Place::Configured, new(), NOW);
+    rotation.tried(2, &rejected(), NOW);
+    rotation.tick(NOW + 20);
+    rotation.tried(2, &rejected(), NOW + 20);
+    assert_eq!(rotation.tick(NOW + 30), [], "its second pause is longer");
+    assert!(matches!(rotation.refused(1, NOW + 30)[..], [Action::NoWayBack(_)]));
+    assert_eq!(rotation.tick(NOW + 35), [Action::Try(2)], "they may have changed over");
+}
+
+#[test]
+fn the_alarm_names_what_the_operator_could_promote() {
+    let mut rotation = rotated(MANUAL);
+    rotation.roll_back(NOW).unwrap();
+    let actions = rotation.refused(1, NOW);
+    assert!(
+        matches!(&actions[..], [Action::NoWayBack(reason)] if reason.contains("generation 2")),
+        "{actions:?}"
+    );
 }
 
 #[test]

@@ -19,24 +19,43 @@ impl Rotation {
         {
             return Vec::new();
         }
+        // The other side may have changed over already: the next one need not wait out its pause.
+        let mut other = String::from("no other generation is held");
+        if let Some(candidate) = &mut self.candidate {
+            let next = candidate.held.number;
+            other = match &mut candidate.phase {
+                Phase::Again { at, .. } => {
+                    *at = (*at).min(now + pace::HURRY);
+                    format!("generation {next} is tried again in a moment")
+                }
+                Phase::Passed { .. } | Phase::SetAside { .. } => {
+                    format!("generation {next} waits for `identity promote`")
+                }
+                Phase::OnTrial => format!("generation {next} is being tried"),
+                Phase::Waiting => format!("generation {next} is not valid yet"),
+            };
+        }
         match self.previous {
             Some(previous) if self.is_valid(&previous, now) => {
                 self.falling = Some(now);
                 vec![Action::Try(previous.number)]
             }
-            Some(previous) => vec![Action::NoWayBack(format!("generation {} has expired", previous.number))],
-            None => vec![Action::NoWayBack(String::from("no other generation is held"))],
+            Some(previous) => {
+                let expired = format!("generation {} has expired; {other}", previous.number);
+                vec![Action::NoWayBack(expired)]
+            }
+            None => vec![Action::NoWayBack(other)],
         }
     }
 
-    /// The other side answers with what may be about this generation, or about a request alone: a trial tells. Without a
-    /// way back there is nothing to decide.
+    /// The other side answers with what may be about this generation, or about a request alone: a trial tells. Without
+    /// another generation there is nothing to decide.
     pub fn doubted(&mut self, number: u64, now: i64) -> Vec<Action> {
         let in_use = self.in_use.is_some_and(|held| held.number == number);
         let just_tried = self
             .doubted
             .is_some_and(|(tried, since)| tried == number && (since..since + pace::DOUBT).contains(&now));
-        if !in_use || just_tried || self.previous.is_none() || self.falling.is_some() {
+        if !in_use || just_tried || (self.previous.is_none() && self.candidate.is_none()) {
             return Vec::new();
         }
         self.doubted = Some((number, now));
@@ -103,7 +122,7 @@ impl Rotation {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{AUTOMATIC, NOW, passed, rejected, rotated, unreachable};
+    use super::super::tests::{AUTOMATIC, NOW, passed, rejected, rotated, started, unreachable};
     use super::*;
 
     #[test]
@@ -121,7 +140,7 @@ mod tests {
             [Action::Try(1)],
             "the way back"
         );
-        assert_eq!(rotation.doubted(2, NOW + 60), [], "it is being decided");
+        assert_eq!(rotation.doubted(2, NOW + 12), [], "it is being decided");
         let fallen = rotation.tried(1, &passed(), NOW + 12);
         assert!(
             matches!(
@@ -134,7 +153,12 @@ mod tests {
             ),
             "{fallen:?}"
         );
-        assert_eq!(rotation.doubted(1, NOW + 99), [], "there is no other one");
+        assert_eq!(
+            rotation.doubted(1, NOW + 13),
+            [Action::Try(1)],
+            "what fell may have to come back"
+        );
+        assert_eq!(started(AUTOMATIC).doubted(1, NOW), [], "there is no other one");
     }
 
     #[test]
