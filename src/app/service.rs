@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::clock;
-use crate::control::{Asked, Command, Reply};
+use crate::control::{Asked, Command, Reply, Which};
 use crate::identity::Standing;
 use crate::identity::lineage::News;
 use crate::identity::watch::Watch;
@@ -68,8 +68,8 @@ impl Service {
         let mut status = None;
         loop {
             tokio::select! {
-                _ = self.signals.hangup.recv() => self.reload("signal"),
-                _ = self.signals.usr1.recv() => self.reload("signal"),
+                _ = self.signals.hangup.recv() => self.reload_and_reconsider(),
+                _ = self.signals.usr1.recv() => self.reload_and_reconsider(),
                 _ = self.signals.terminate.recv() => if self.leaves(child.as_ref(), command::TERMINATE)? { break },
                 _ = self.signals.interrupt.recv() => if self.leaves(child.as_ref(), command::INTERRUPT)? { break },
                 _ = tick.tick() => {
@@ -237,6 +237,13 @@ impl Service {
         };
         self.take(happened);
         false
+    }
+
+    /// A signal asks for what `identity stage` asks for, whether or not the configuration is fit.
+    fn reload_and_reconsider(&mut self) {
+        self.reload("signal");
+        let happened = self.identities.reconsider(&Which::default());
+        self.take(happened);
     }
 
     /// Reads the configuration anew: all of it comes into force, or nothing.

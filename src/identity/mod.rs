@@ -38,8 +38,10 @@ pub struct Generation {
     pub connector: Option<TlsConnector>,
     /// How often the other side has refused it since somebody looked.
     refusals: AtomicU64,
-    /// It answered with a status that may be about the certificate.
-    doubt: AtomicBool,
+    /// It answered as servers do that refuse a certificate in HTTP.
+    doubted: AtomicBool,
+    /// Should the other side refuse it, another one takes its place at once.
+    gives_way: AtomicBool,
     /// Rung when it does.
     alarm: Arc<Notify>,
     /// The other side's chain, as it was last sent.
@@ -63,7 +65,8 @@ impl Generation {
             offers_http2: config.alpn_protocols.iter().any(|protocol| protocol == b"h2"),
             connector: Some(TlsConnector::from(Arc::new(config))),
             refusals: AtomicU64::new(0),
-            doubt: AtomicBool::new(false),
+            doubted: AtomicBool::new(false),
+            gives_way: AtomicBool::new(false),
             alarm,
             server: Mutex::default(),
         }
@@ -79,7 +82,8 @@ impl Generation {
             offers_http2: false,
             connector: None,
             refusals: AtomicU64::new(0),
-            doubt: AtomicBool::new(false),
+            doubted: AtomicBool::new(false),
+            gives_way: AtomicBool::new(false),
             alarm: Arc::default(),
             server: Mutex::default(),
         }
@@ -96,19 +100,27 @@ impl Generation {
         self.refusals.swap(0, Ordering::Relaxed)
     }
 
-    /// The other side answered with this status. Servers that look at the certificate only once they have the request say
-    /// so with statuses that may also be about the request itself (nginx: 400, 403; RFC 9110 sections 15.5.1 and 15.5.4):
-    /// a reason to ask, and no refusal yet.
-    pub fn answered(&self, status: u16) {
-        let doubtful = matches!(status, 400 | 401 | 403 | 495 | 496);
-        if doubtful && self.identity.is_some() && !self.doubt.swap(true, Ordering::Relaxed) {
+    /// A reply was what servers say of a certificate that they do not accept, and others say of a request: whoever looks after the identity asks.
+    pub fn doubt(&self) {
+        if !self.doubted.swap(true, Ordering::Relaxed) {
             self.alarm.notify_one();
         }
     }
 
-    /// Whether there was such an answer since this was last asked.
+    /// Whether it was doubted since this was last asked.
     pub fn take_doubt(&self) -> bool {
-        self.doubt.swap(false, Ordering::Relaxed)
+        self.doubted.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether to wait for another one if this one is refused.
+    #[must_use]
+    pub fn gives_way(&self) -> bool {
+        self.gives_way.load(Ordering::Relaxed)
+    }
+
+    /// There is another one to fall back to, or there is none.
+    pub fn set_gives_way(&self, gives_way: bool) {
+        self.gives_way.store(gives_way, Ordering::Relaxed);
     }
 
     /// The other side sent this chain in a handshake.

@@ -82,7 +82,7 @@ pub struct Crl {
 pub struct Candidate {
     pub number: u64,
     pub place: String,
-    /// `waiting_for_its_time`, `on_trial`, `waiting_to_try_again`, `waiting_for_promotion`.
+    /// `waiting_for_its_time`, `on_trial`, `waiting_to_try_again`, `waiting_for_promotion`, `set_aside`.
     pub phase: String,
     /// What happened and what comes next, in words.
     pub sentence: String,
@@ -105,7 +105,8 @@ pub struct Refused {
 pub struct Receipt {
     pub from: Option<u64>,
     pub to: u64,
-    /// `start`, `trial_passed`, `operator`, `about_to_expire`, `nothing_to_lose`, `fall_back`, `roll_back`.
+    /// `start`, `trial_passed`, `operator`, `about_to_expire`, `nothing_to_lose`, `fall_back`, `roll_back`,
+    /// `server_revoked`.
     pub why: String,
     pub promoted: String,
     /// From the promotion to the last connection of the old generation; `None` while some are open.

@@ -11,7 +11,9 @@ use super::attempt::{self, Attempt, Verdict};
 use super::breaker::{Admission, Outcome, Permit, State};
 use super::client::Client;
 use super::exchange::{Broken, Exchange, Finished, Progress, Terms};
+use super::own::invite;
 use super::plan::Lane;
+use super::succession::{looks_like_a_refusal, refused_unread};
 use super::way::{Way, connect};
 use super::worker::{Lender, Worker, Workspace, World};
 use super::{After, Forwarded, REPLY_PATIENCE, Story, exchange_h2};
@@ -33,6 +35,17 @@ struct Failed {
     connection_refused: bool,
     reused: bool,
     progress: Progress,
+}
+
+impl Failed {
+    fn before_sending(broken: Broken, connection_refused: bool) -> Self {
+        Self {
+            broken,
+            connection_refused,
+            reused: false,
+            progress: Progress::default(),
+        }
+    }
 }
 
 /// Forwards the request in `workspace.head` and answers the caller, whatever happens.
@@ -178,16 +191,29 @@ async fn attempts(
     deadline: Instant,
 ) -> Result<Finished, Broken> {
     lender.budget.borrow_mut().deposit();
-    let mut fresh = false;
+    let mut target = target.clone();
+    let (mut fresh, mut succeeded) = (false, false);
     loop {
         story.attempts += 1;
-        let failed = match attempt(worker, lender, target, fresh, client, workspace, story, terms, deadline).await {
+        let failed = match attempt(
+            worker, lender, &target, fresh, client, workspace, story, terms, deadline,
+        )
+        .await
+        {
             Ok(finished) => return Ok(finished),
             Err(failed) => failed,
         };
         let curable = matches!(&failed.broken, Broken::Upstream(fault)
             // A refusal or a timeout is an answer; only a connection that was dead or missing can be better next time.
             if fault.code == Code::UpstreamReset || failed.connection_refused);
+        if !succeeded && refused_unread(&failed.broken, failed.reused, &failed.progress, terms.replayable) {
+            succeeded = true;
+            if let Some(successor) = lender.successor(&target, deadline).await {
+                worker.scribe.borrow_mut().retried(&target.name, "certificate_refused");
+                (target, fresh) = (successor, true);
+                continue;
+            }
+        }
         if !curable {
             return Err(failed.broken);
         }
@@ -233,30 +259,14 @@ async fn attempt(
         Ok(Way::Own(connection)) => connection,
         Ok(Way::Shared(lease)) => return share(lease, target, client, workspace, story, terms, deadline).await,
         Err(error) => {
-            let connection_refused = error.refused;
-            let broken = Broken::Upstream(error.fault);
-            return Err(Failed {
-                broken,
-                connection_refused,
-                reused: false,
-                progress: Progress::default(),
-            });
+            return Err(Failed::before_sending(Broken::Upstream(error.fault), error.refused));
         }
     };
     story.generation = connection.generation.number;
     story.reused = connection.reused;
-    if std::mem::take(&mut terms.expects_continue) && client.buffer.is_empty() {
-        client.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-        if !client.send(REPLY_PATIENCE).await {
-            lender.put(connection, &worker.spares);
-            let progress = Progress::default();
-            return Err(Failed {
-                broken: Broken::CallerGone,
-                connection_refused: false,
-                reused: false,
-                progress,
-            });
-        }
+    if !invite(client, terms).await {
+        lender.put(connection, &worker.spares);
+        return Err(Failed::before_sending(Broken::CallerGone, false));
     }
     connection.begin(&worker.spares);
     let exchange_terms = exchange_terms(&workspace.head, terms, &target.times, deadline);
@@ -271,7 +281,9 @@ async fn attempt(
     match result {
         Ok(finished) => {
             story.status = progress.status.unwrap_or(0);
-            connection.generation.answered(story.status);
+            if looks_like_a_refusal(story.status) {
+                connection.generation.doubt();
+            }
             if finished.upstream_reusable {
                 lender.put(connection, &worker.spares);
             } else {
@@ -317,18 +329,11 @@ async fn share(
 ) -> Result<Finished, Failed> {
     story.generation = lease.generation().number;
     story.reused = lease.reused;
-    if std::mem::take(&mut terms.expects_continue) && client.buffer.is_empty() {
-        client.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-        if !client.send(REPLY_PATIENCE).await {
-            return Err(Failed {
-                broken: Broken::CallerGone,
-                connection_refused: false,
-                reused: false,
-                progress: Progress::default(),
-            });
-        }
+    if !invite(client, terms).await {
+        return Err(Failed::before_sending(Broken::CallerGone, false));
     }
-    let (reused, generation) = (lease.reused, lease.generation().clone());
+    let reused = lease.reused;
+    let generation = lease.generation().clone();
     let exchange_terms = exchange_terms(&workspace.head, terms, &target.times, deadline);
     let before = story.progress.request_bytes;
     // On the heap: requests over HTTP/1.1 have the same task and need not carry room for it.
@@ -347,7 +352,9 @@ async fn share(
     match result {
         Ok(finished) => {
             story.status = progress.status.unwrap_or(0);
-            generation.answered(story.status);
+            if looks_like_a_refusal(story.status) {
+                generation.doubt();
+            }
             Ok(finished)
         }
         Err(broken) => Err(Failed {

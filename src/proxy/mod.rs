@@ -23,6 +23,7 @@ mod intake;
 mod own;
 pub mod plan;
 mod story;
+mod succession;
 mod way;
 mod window;
 pub mod worker;

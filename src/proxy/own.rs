@@ -3,7 +3,7 @@
 use super::After;
 use super::REPLY_PATIENCE;
 use super::client::Client;
-use super::intake::Incoming;
+use super::intake::{Forwarded, Incoming};
 use super::story::Story;
 use super::worker::Workspace;
 use crate::fault::Fault;
@@ -56,6 +56,15 @@ fn skip_content(client: &mut Client, length: Length) -> bool {
             Ok(Step::More { .. }) | Err(_) => return true,
         }
     }
+}
+
+/// Asks a caller for its content who waits to be asked; `false`: the caller is gone.
+pub(super) async fn invite(client: &mut Client, terms: &mut Forwarded) -> bool {
+    if std::mem::take(&mut terms.expects_continue) && client.buffer.is_empty() {
+        client.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        return client.send(REPLY_PATIENCE).await;
+    }
+    true
 }
 
 /// Refuses what could not be understood: where the next request begins is then unknown, so the connection ends.

@@ -24,8 +24,11 @@ pub(super) enum Way {
     Shared(Lease),
 }
 
-/// A dial under way that others wait for: how it failed, or nothing when there is something to share.
-pub(super) type Dialling = watch::Receiver<Option<DialError>>;
+/// A dial under way that others of its generation wait for: how it failed, or nothing when there is something to share.
+pub(super) struct Dialling {
+    generation: u64,
+    outcome: watch::Receiver<Option<DialError>>,
+}
 
 /// A connection of the generation now in use: a kept one, or a new one.
 pub(super) async fn connect(
@@ -77,13 +80,17 @@ impl Lender {
             if let Some(lease) = self.shared(target) {
                 return Ok(Way::Shared(lease));
             }
-            let dialling = self.dialling.borrow().clone();
-            let Some(mut dialling) = dialling else {
+            let dialling = match &*self.dialling.borrow() {
+                // What another certificate meets says nothing of this one.
+                Some(dialling) if dialling.generation == generation.number => Some(dialling.outcome.clone()),
+                _ => None,
+            };
+            let Some(mut outcome) = dialling else {
                 return self.dial_for_all(target, generation).await;
             };
             // An error here: there is something to share, or the request that dialled was given up.
-            let failed = dialling.changed().await.is_ok();
-            if failed && let Some(error) = dialling.borrow().clone() {
+            let failed = outcome.changed().await.is_ok();
+            if failed && let Some(error) = outcome.borrow().clone() {
                 return Err(error);
             }
         }
@@ -92,9 +99,12 @@ impl Lender {
 
     async fn dial_for_all(&self, target: &Target, generation: &Arc<Generation>) -> Result<Way, DialError> {
         let (tell, outcome) = watch::channel(None);
-        *self.dialling.borrow_mut() = Some(outcome);
+        *self.dialling.borrow_mut() = Some(Dialling {
+            generation: generation.number,
+            outcome,
+        });
         // Also when this future is dropped on the way: nobody may wait for it then.
-        let place = Leading(&self.dialling);
+        let place = Leading(&self.dialling, generation.number);
         let dialled = Connection::dial(target, generation).await;
         drop(place);
         if let Err(error) = &dialled {
@@ -123,10 +133,10 @@ impl Lender {
 }
 
 /// The place of the request that dials for all.
-struct Leading<'a>(&'a RefCell<Option<Dialling>>);
+struct Leading<'a>(&'a RefCell<Option<Dialling>>, u64);
 
 impl Drop for Leading<'_> {
     fn drop(&mut self) {
-        self.0.borrow_mut().take();
+        self.0.borrow_mut().take_if(|dialling| dialling.generation == self.1);
     }
 }

@@ -1,10 +1,13 @@
 //! What `config/` names is what `k8s/` mounts and runs. Read as text: no cluster and no kubectl is needed.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use delius_sidecar::config::settings::{Address, Trust};
 use delius_sidecar::config::{self, Source};
+use delius_sidecar::telemetry::metrics::{Metrics, Sample};
 
 fn file(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -45,7 +48,11 @@ fn every_environment_reads_its_own_files_from_what_is_mounted() {
             for path in files {
                 assert_mounted(&base, path);
             }
+            let staged = identity.staged.as_ref().expect("a place for the next one");
+            assert_mounted(&base, &staged.join("tls.crt"));
         }
+        let control = settings.control.expect("a control socket");
+        assert_mounted(&base, &control.socket);
         for upstream in settings.upstreams.values() {
             let Trust::Bundle(bundle) = &upstream.trust else {
                 panic!("{environment}: the system's roots are trusted");
@@ -89,6 +96,7 @@ fn the_gateway_asks_the_stand_in_beside_it_and_reads_what_is_mounted() {
     let listen = format!("--listen, \"{}:{}\"", settings.upstream.host, settings.upstream.port);
     assert!(manifest.contains(&listen), "{listen}");
     assert!(manifest.contains(&format!("containerPort: {}\n", settings.address.port())));
+    assert_mounted(&manifest, &settings.control.as_ref().expect("a control socket").socket);
     for path in settings
         .material
         .files()
@@ -98,5 +106,78 @@ fn the_gateway_asks_the_stand_in_beside_it_and_reads_what_is_mounted() {
         assert_mounted(&manifest, path);
         let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
         assert!(manifest.contains(&format!("path: {name} ")), "{name}");
+    }
+}
+
+#[test]
+fn secrets_are_mounted_as_whole_directories_and_only_the_socket_lies_where_files_are_written() {
+    for name in ["k8s/base/deployment.yaml", "k8s/gateway/deployment.yaml"] {
+        let manifest = file(name);
+        let lines = manifest.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+        assert_eq!(
+            lines.clone().filter(|line| line.starts_with("subPath")).count(),
+            0,
+            "{name}"
+        );
+        assert_eq!(
+            lines.clone().filter(|line| line.starts_with("preStop")).count(),
+            0,
+            "{name}"
+        );
+        let writable: Vec<&str> = lines
+            .clone()
+            .zip(lines.skip(1))
+            .filter(|(line, next)| line.starts_with("mountPath: ") && *next != "readOnly: true")
+            .map(|(line, _)| line)
+            .collect();
+        assert_eq!(writable, ["mountPath: /run/delius-sidecar"], "{name}");
+    }
+}
+
+/// The metrics that rules name.
+fn selected(rules: &str) -> BTreeSet<String> {
+    let expressions = rules.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    expressions
+        .filter(|word| word.starts_with("delius_sidecar_"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_alert_selects_a_metric_that_exists_and_leads_to_a_page_that_exists() {
+    let rules = file("k8s/alerts/certificates.yaml");
+    let metrics = Arc::new(Metrics::new(1));
+    let sample = Sample {
+        position: "leaf".to_owned(),
+        not_before: 0,
+        not_after: 1,
+    };
+    metrics.certificates("client", "allocation-manager", vec![sample]);
+    metrics.lists("ndh", vec![1]);
+    metrics.identity_event("ndh", "promoted");
+    metrics.retired("ndh", 0.1, 0);
+    let shown = metrics.exposition().expect("metrics");
+    let selected = selected(&rules);
+    assert_eq!(selected.len(), 4, "{selected:?}");
+    for name in &selected {
+        assert!(shown.contains(&format!("\n{name}{{")), "{name} is not in\n{shown}");
+    }
+    let documented = file("docs/rotation.md");
+    let events = rules
+        .split("event=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next());
+    for event in events {
+        assert!(documented.contains(&format!("\n| `{event}` |")), "{event}");
+    }
+    let anchors = crate::docs::anchors(&documented);
+    let alerts = rules.matches("- alert: ").count();
+    let pages: Vec<&str> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("runbook_url: docs/rotation.md#"))
+        .collect();
+    assert!(alerts >= 10 && pages.len() == alerts, "{alerts} alerts, {pages:?}");
+    for page in pages {
+        assert!(anchors.contains(page), "{page} is none of {anchors:?}");
     }
 }

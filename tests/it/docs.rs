@@ -104,3 +104,172 @@ fn the_defaults_in_operations_md_are_the_defaults() {
         assert!(said.contains(&row), "docs/operations.md does not say: {row}");
     }
 }
+
+/// The text literals of a piece of source, without its comments and its tests.
+fn literals(source: &str) -> Vec<String> {
+    let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let code: Vec<&str> = source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect();
+    let code = code.join("\n");
+    code.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// What stands between two texts.
+#[track_caller]
+fn between<'a>(source: &'a str, from: &str, to: &str) -> &'a str {
+    let rest = source.split(from).nth(1).unwrap_or_else(|| panic!("no {from:?}"));
+    rest.split(to).next().unwrap_or_default()
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+}
+
+fn words(source: &str) -> BTreeSet<String> {
+    literals(source).into_iter().filter(|text| is_word(text)).collect()
+}
+
+/// What the first cells of a table of docs/rotation.md name.
+fn named_in(section: &str) -> BTreeSet<String> {
+    let page = include_str!("../../docs/rotation.md");
+    let table = between(page, &format!("\n### {section}\n"), "\n##");
+    let cells = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    cells
+        .flat_map(|cell| cell.split('`'))
+        .filter(|text| is_word(text))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// `a {b} c {d}` as a person reads it: `a … c …`.
+fn as_read(format: &str) -> String {
+    let parts = format.split('{').enumerate();
+    parts
+        .map(|(position, part)| match (position, part.split_once('}')) {
+            (0, _) | (_, None) => part.to_owned(),
+            (_, Some((_, rest))) => format!("…{rest}"),
+        })
+        .collect()
+}
+
+#[test]
+fn rotation_md_explains_every_message_about_certificates() {
+    let page = include_str!("../../docs/rotation.md");
+    let messages: Vec<String> = [
+        include_str!("../../src/app/report/said.rs"),
+        include_str!("../../src/app/report/mod.rs"),
+    ]
+    .into_iter()
+    .flat_map(literals)
+    .map(|text| as_read(&text))
+    .filter(|text| text.contains(' '))
+    .collect();
+    assert!(messages.len() >= 20, "{messages:?}");
+    for message in messages {
+        assert!(page.contains(&message), "docs/rotation.md does not explain: {message}");
+    }
+}
+
+#[test]
+fn rotation_md_explains_every_event_phase_and_reason_and_no_other() {
+    let said = include_str!("../../src/app/report/said.rs");
+    let events = words(between(said, "fn event(", "\n}\n"));
+    assert!(events.len() >= 15, "{events:?}");
+    assert_eq!(named_in("Events"), events);
+    let told = include_str!("../../src/identity/lineage/told.rs");
+    let phases = words(between(told, "match &candidate.phase {", "};"));
+    assert!(phases.len() >= 5, "{phases:?}");
+    assert_eq!(named_in("Phases"), phases);
+    let news = include_str!("../../src/identity/lineage/news.rs");
+    let reasons = words(between(news, "impl Why {", "pub fn proof"));
+    assert!(reasons.len() >= 8, "{reasons:?}");
+    assert_eq!(named_in("Why"), reasons);
+}
+
+#[test]
+fn rotation_md_explains_every_refusal_of_a_command_and_no_other() {
+    let sources = [
+        include_str!("../../src/app/wishes.rs"),
+        include_str!("../../src/control/mod.rs"),
+        include_str!("../../src/control/order.rs"),
+        include_str!("../../src/control/serve.rs"),
+    ];
+    // The code is the first text of a refusal; where the answer is settled, codes are chosen from a table.
+    let mut codes: BTreeSet<String> = sources
+        .iter()
+        .flat_map(|source| {
+            let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+            let calls = ["Refusal::new(", "Self::new("].map(|call| code.split(call).skip(1));
+            calls.into_iter().flatten().filter_map(|call| {
+                let first = call.split('"').nth(1)?;
+                is_word(first).then(|| first.to_owned())
+            })
+        })
+        .collect();
+    codes.extend(words(between(sources[0], "let code = match", "};")));
+    assert!(codes.len() >= 16, "{codes:?}");
+    assert_eq!(named_in("Refusals of commands"), codes);
+}
+
+#[test]
+fn every_link_between_the_documents_leads_somewhere() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default();
+    let mut seen = 0;
+    for name in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "certs-dev/README.md",
+        "k8s/README.md",
+        "docs/architecture.md",
+        "docs/debugging.md",
+        "docs/doctor.md",
+        "docs/operations.md",
+        "docs/rotation.md",
+        "docs/staging-ca.md",
+    ] {
+        let page = root.join(name);
+        let text = read(&page);
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split([')', '\n']).next())
+        {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() {
+                page.clone()
+            } else {
+                page.parent().unwrap_or(root).join(file)
+            };
+            assert!(target.exists(), "{name}: {link}");
+            let anchors = anchors(&read(&target));
+            assert!(
+                anchor.is_empty() || anchors.contains(anchor),
+                "{name}: {link}: {anchors:?}"
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 80, "{seen} links");
+}
+
+/// The headings of a page as links name them.
+pub(crate) fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter_map(|line| line.strip_prefix('#'));
+    headings
+        .map(|heading| {
+            let kept = heading.trim_start_matches('#').trim().to_lowercase();
+            let kept = kept.replace(' ', "-");
+            kept.chars()
+                .filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
+                .collect()
+        })
+        .collect()
+}

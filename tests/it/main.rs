@@ -1,5 +1,6 @@
 //! One test binary; a file for each behaviour.
 
+mod succession;
 mod support;
 
 mod ca;
@@ -32,6 +33,7 @@ mod reload;
 mod retry;
 mod rotation;
 mod rotation_gateway;
+mod runbook;
 mod smuggling;
 mod tools;
 mod verify;

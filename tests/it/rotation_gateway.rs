@@ -189,3 +189,27 @@ fn a_ca_that_is_taken_away_takes_its_connections_with_it() {
         assert_eq!((reply.status, reply.header("connection")), (403, Some("close")));
     }
 }
+
+#[test]
+fn whoever_is_revoked_is_out_although_a_new_certificate_waits_for_the_operator() {
+    let service = service();
+    let staged = tempfile::tempdir().expect("a directory");
+    let (good, bad) = (pki().client(Key::Ecdsa), pki().client(Key::Ecdsa));
+    let more = format!(
+        "promotion = \"manual\"\nstaged = {}\ncrl_stale = \"refuse\"",
+        text(&staged.path().display().to_string())
+    );
+    let gateway = gateway(&service, &pki().root_pem(), Some(&pki().crl(&[], 5)), &more);
+    let (good, bad_config) = (client(&good), client(&bad));
+    assert_eq!(status(&gateway, &bad_config), Some(200));
+    // One of the same second would count as left over from last time.
+    let now = delius_sidecar::clock::unix_seconds;
+    let begun = now();
+    assert!(eventually(|| (now() > begun).then_some(())).is_some());
+    write_leaf(staged.path(), "gateway", &pki().server(Key::Ecdsa));
+    assert!(said(&gateway, "found a new certificate"), "{}", gateway.printed());
+    put(&gateway.directory().join("crl.pem"), &pki().crl(&[&bad], 5));
+    let out = eventually(|| status(&gateway, &bad_config).is_none().then_some(()));
+    assert!(out.is_some(), "{}", gateway.printed());
+    assert_eq!(status(&gateway, &good), Some(200));
+}

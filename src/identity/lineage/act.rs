@@ -38,6 +38,21 @@ pub(super) fn rehearse_trust(side: Side, trusted: &Trusted) -> Result<(), TlsErr
 }
 
 impl Lineage {
+    /// The other side may have refused what is in use.
+    pub fn alarmed(&mut self, now: Moment, traffic: &Traffic<'_>) -> Vec<News> {
+        let mut news = Vec::new();
+        if let Some(Made::Client(current)) = &self.current {
+            let (number, doubted) = (current.number, current.take_doubt());
+            let actions = match current.take_refusals() {
+                0 if doubted => self.rotation.doubted(number, now.wall),
+                0 => Vec::new(),
+                _ => self.rotation.refused(number, now.wall),
+            };
+            self.act(actions, now, traffic, &mut news);
+        }
+        news
+    }
+
     /// Carries out what the rotation said, in order.
     pub(super) fn act(&mut self, actions: Vec<Action>, now: Moment, traffic: &Traffic<'_>, news: &mut Vec<News>) {
         for action in actions {
@@ -45,6 +60,9 @@ impl Lineage {
                 Action::Try(number) => self.send_on_trial(number, now, traffic, news),
                 Action::Promote { number, from, why } => self.put_in_force(number, from, why, now, traffic, news),
                 Action::NoWayBack(reason) => {
+                    if let Some(Made::Client(current)) = &self.current {
+                        current.set_gives_way(false);
+                    }
                     let number = self.rotation.in_use().map_or(0, |held| held.number);
                     let again = |(said, at): (u64, Duration)| said == number && now.uptime < at + REMIND;
                     // It may be refused with every request.
@@ -177,7 +195,9 @@ impl Lineage {
         });
         let draining = Draining::begin(from, number, &why, now, traffic);
         self.receipt = Some(draining.receipt());
-        self.draining = from.is_some().then_some(draining);
+        // Back in use: what was draining is not.
+        self.draining.retain(|other| !other.is_of(number));
+        self.draining.extend(from.map(|_| draining));
     }
 
     /// A generation of its own, with a session store of its own: no ticket of another one fits.
@@ -192,6 +212,7 @@ impl Lineage {
                 let identity = self.terms.identity.clone();
                 let alarm = self.alarm.clone();
                 let made = Generation::new(held.number, identity, not_after, config, alarm);
+                made.set_gives_way(self.rotation.previous().is_some());
                 Ok(Made::Client(Arc::new(made)))
             }
             Side::Server { tls_min } => {

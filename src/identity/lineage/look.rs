@@ -101,6 +101,18 @@ impl Lineage {
         }
     }
 
+    /// When the clock was set, every date is to be judged anew: what was refused as expired may hold.
+    pub(super) fn notice_the_clock(&mut self, now: Moment) {
+        let difference = now.wall.saturating_sub_unsigned(now.uptime.as_secs());
+        let before = self.clock.get_or_insert(difference);
+        if difference.abs_diff(*before) > store::CLOCK_SKEW.unsigned_abs() {
+            *before = difference;
+            for watched in self.watched.values_mut() {
+                watched.settled = false;
+            }
+        }
+    }
+
     fn settle(&mut self, source: Source) {
         if let Some(watched) = self.watched.get_mut(&source) {
             watched.settled = true;

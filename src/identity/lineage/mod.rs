@@ -75,7 +75,10 @@ pub struct Lineage {
     fronts: Vec<Weak<Front>>,
     past: HashMap<u64, Past>,
     refused: BTreeMap<Source, Refused>,
-    draining: Option<Draining>,
+    /// Promotions of which the receipt is still to come.
+    draining: Vec<Draining>,
+    /// The difference of the clocks, when files were last judged.
+    clock: Option<i64>,
     said: ending::Said,
     /// The last alarm: of which generation, and when.
     alarm_said: Option<(u64, Duration)>,
@@ -144,7 +147,8 @@ impl Lineage {
             fronts: Vec::new(),
             past: HashMap::new(),
             refused: BTreeMap::new(),
-            draining: None,
+            draining: Vec::new(),
+            clock: None,
             said: ending::Said::default(),
             alarm_said: None,
             fixed: Vec::new(),
@@ -187,6 +191,7 @@ impl Lineage {
     /// Reads the files again, if what they hold has changed.
     pub fn look(&mut self, now: Moment, traffic: &Traffic<'_>) -> Vec<News> {
         let mut news = Vec::new();
+        self.notice_the_clock(now);
         self.look_at_trust(now, traffic, &mut news);
         if self.terms.source.is_none() {
             // The same for ever: only the terms can change.
@@ -210,35 +215,19 @@ impl Lineage {
         let mut news = Vec::new();
         let actions = self.rotation.tick(now.wall);
         self.act(actions, now, traffic, &mut news);
-        if let Some(draining) = &self.draining
-            && let Some(receipt) = draining.finished(
-                now,
-                &Traffic {
-                    open: &|number| self.open(number, traffic),
-                    ..*traffic
-                },
-            )
-        {
-            self.draining = None;
-            self.receipt = Some(receipt.clone());
+        let open = |number| self.open(number, traffic);
+        let traffic = Traffic {
+            open: &open,
+            ..*traffic
+        };
+        let done: Vec<_> = self.draining.iter().map(|it| it.finished(now, &traffic)).collect();
+        let mut left = done.iter();
+        self.draining.retain(|_| left.next().is_some_and(Option::is_none));
+        for receipt in done.into_iter().flatten() {
+            if self.rotation.in_use().is_some_and(|held| held.number == receipt.to) {
+                self.receipt = Some(receipt.clone());
+            }
             news.push(News::Retired(receipt));
-        }
-        news
-    }
-
-    /// The other side may have refused what is in use.
-    pub fn alarmed(&mut self, now: Moment, traffic: &Traffic<'_>) -> Vec<News> {
-        let mut news = Vec::new();
-        if let Some(Made::Client(current)) = &self.current {
-            let doubted = current.take_doubt();
-            let actions = if current.take_refusals() > 0 {
-                self.rotation.refused(current.number, now.wall)
-            } else if doubted {
-                self.rotation.doubted(current.number, now.wall)
-            } else {
-                Vec::new()
-            };
-            self.act(actions, now, traffic, &mut news);
         }
         news
     }

@@ -33,6 +33,11 @@ impl Draining {
         }
     }
 
+    /// It waits for the end of this generation.
+    pub(super) fn is_of(&self, generation: u64) -> bool {
+        self.from == Some(generation)
+    }
+
     /// The receipt as far as it goes: the old generation has not retired yet.
     pub(super) fn receipt(&self) -> Receipt {
         let Self { from, to, .. } = self;

@@ -23,6 +23,7 @@
 
 mod operator;
 mod pace;
+mod renewal;
 mod values;
 mod way_back;
 
@@ -38,14 +39,16 @@ pub struct Rotation {
     in_use: Option<Held>,
     previous: Option<Held>,
     candidate: Option<Candidate>,
+    /// The identity in use on changed terms, while the candidate is another identity.
+    renewal: Option<Candidate>,
     /// The newest terms that were fit; nothing can be made before the first.
     terms: Option<Digest>,
     /// What was last found at each place, so that only a change counts.
     seen: [Option<Paper>; 2],
     /// The previous generation is being tried, because the other side refused the one in use; since when.
     falling: Option<i64>,
-    /// The one in use was sent on trial again, because of what the other side answers; its number, and since when.
-    doubted: Option<(u64, i64)>,
+    /// When the one in use was last tried because its traffic raised a doubt.
+    doubted: Option<i64>,
 }
 
 impl Rotation {
@@ -58,6 +61,7 @@ impl Rotation {
             in_use: None,
             previous: None,
             candidate: None,
+            renewal: None,
             terms: None,
             seen: [None, None],
             falling: None,
@@ -94,8 +98,9 @@ impl Rotation {
 
     /// Every generation that may still come into use.
     pub fn held(&self) -> impl Iterator<Item = &Held> {
-        let candidate = self.candidate.as_ref().map(|candidate| &candidate.held);
-        self.in_use.iter().chain(&self.previous).chain(candidate)
+        let coming = self.candidate.iter().chain(&self.renewal);
+        let coming = coming.map(|candidate| &candidate.held);
+        self.in_use.iter().chain(&self.previous).chain(coming)
     }
 
     /// The settings changed.
@@ -113,17 +118,21 @@ impl Rotation {
         self.take(place, paper, now)
     }
 
-    /// Nothing fit lies at a place (any more): a candidate from there is withdrawn. What is in use stays.
+    /// Nothing fit lies at a place (any more): a candidate from there is withdrawn. What is in use stays. What lay there
+    /// without being wanted, and comes again, is no news then either.
     pub fn unfit(&mut self, place: Place) {
-        self.seen[place as usize] = None;
         let in_use = self.in_use.map(|held| held.paper.digest);
         let from_there = |candidate: &Candidate| {
             candidate.held.place == place
                 && Some(candidate.held.paper.digest) != in_use
                 && !matches!(candidate.phase, Phase::SetAside { rolled_back: true })
         };
-        if self.candidate.as_ref().is_some_and(from_there) {
+        let withdrawn = self.candidate.as_ref().is_some_and(from_there);
+        if withdrawn {
             self.candidate = None;
+        }
+        if withdrawn || in_use.is_none() {
+            self.seen[place as usize] = None;
         }
     }
 
@@ -144,29 +153,36 @@ impl Rotation {
                 .flat_map(|(place, paper)| self.take(place, paper, now))
                 .collect();
         }
-        let base = match (&self.candidate, &self.in_use) {
-            (Some(candidate), _) if !matches!(candidate.phase, Phase::SetAside { .. }) => candidate.held,
-            (_, Some(in_use)) => *in_use,
-            (Some(candidate), None) => candidate.held,
-            (None, None) => return Vec::new(),
+        let base = match (&mut self.candidate, self.in_use) {
+            (candidate, Some(in_use)) if candidate.as_ref().is_none_or(|it| it.held.paper == in_use.paper) => {
+                if in_use.terms == terms {
+                    *candidate = None;
+                    return Vec::new();
+                }
+                in_use
+            }
+            (Some(candidate), in_use) => {
+                // It may wait for its time or for the operator; changed terms do not wait with it.
+                let base = candidate.held;
+                let set_aside = matches!(candidate.phase, Phase::SetAside { .. });
+                candidate.held.terms = terms;
+                self.renewal = in_use
+                    .filter(|in_use| in_use.terms != terms)
+                    .map(|in_use| self.renewed(in_use, terms));
+                if set_aside {
+                    return self.tick(now);
+                }
+                base
+            }
+            (None, _) => return Vec::new(),
         };
-        if self
-            .in_use
-            .is_some_and(|held| held.terms == terms && held.paper == base.paper)
-        {
-            self.candidate = None;
-            return Vec::new();
-        }
         self.admit(base.place, base.paper, base.falls, now)
     }
 
     /// A trial ended.
     pub fn tried(&mut self, number: u64, verdict: &Verdict, now: i64) -> Vec<Action> {
-        if self.falling.is_some() && self.previous.is_some_and(|held| held.number == number) {
-            return self.tried_the_way_back(verdict, now);
-        }
-        if self.in_use.is_some_and(|held| held.number == number) {
-            return self.tried_what_is_in_use(number, verdict, now);
+        if let Some(actions) = self.tried_another(number, verdict, now) {
+            return actions;
         }
         let unchanged = self.in_use.map(|held| held.paper.digest);
         let Some(candidate) = self
@@ -187,7 +203,7 @@ impl Rotation {
                     candidate.phase = Phase::Passed {
                         sentence: sentence.clone(),
                     };
-                    return Vec::new();
+                    return self.tick(now);
                 }
                 return self.promote_candidate(Why::TrialPassed(sentence.clone()));
             }
@@ -202,6 +218,8 @@ impl Rotation {
             Verdict::Rejected(sentence) => (true, sentence),
             Verdict::Unreachable(sentence) | Verdict::ServerRevoked(sentence) => (false, sentence),
         };
+        // Who asked for it was told that it did not pass; much later is another question.
+        candidate.wanted &= !rejected;
         candidate.failures += 1;
         candidate.phase = Phase::Again {
             at: now + pace::pause(number, candidate.failures, rejected),
@@ -213,9 +231,16 @@ impl Rotation {
 
     /// Time has passed.
     pub fn tick(&mut self, now: i64) -> Vec<Action> {
+        let mut actions = self.tick_candidate(now);
+        actions.extend(self.tick_renewal(now));
+        actions
+    }
+
+    fn tick_candidate(&mut self, now: i64) -> Vec<Action> {
         let usable = self.in_use.is_some_and(|held| self.is_valid(&held, now));
         if let Some(candidate) = &mut self.candidate {
             if now > candidate.held.paper.not_after.saturating_add(self.manner.skew) {
+                self.seen[candidate.held.place as usize] = None;
                 self.candidate = None;
             } else if now
                 >= candidate
@@ -294,6 +319,7 @@ impl Rotation {
                 .in_use
                 .as_ref()
                 .is_some_and(|in_use| in_use.paper.digest != paper.digest && is_older(in_use));
+        self.keep_terms_on_their_way(paper);
         self.candidate = Some(Candidate {
             held,
             phase: if leftover {
@@ -332,6 +358,11 @@ impl Rotation {
                 candidate.phase = Phase::OnTrial;
                 vec![Action::Try(candidate.held.number)]
             }
+            // The settings may have changed since its trial.
+            Phase::Passed { sentence } if !self.manner.manual => {
+                let why = Why::TrialPassed(sentence.clone());
+                self.promote_candidate(why)
+            }
             Phase::OnTrial | Phase::Again { .. } | Phase::Passed { .. } | Phase::SetAside { .. } => Vec::new(),
         }
     }
@@ -345,6 +376,7 @@ impl Rotation {
             self.previous = Some(from);
         }
         self.falling = None;
+        self.renewal = None;
         vec![Action::Promote {
             number: held.number,
             from: from.map(|held| held.number),

@@ -2,10 +2,10 @@
 
 /// A trial whose end was never heard of, in seconds.
 pub(super) const LOST: i64 = 120;
-/// Between two trials of what is in use, in seconds: a request may be refused for its own sake, and often.
-pub(super) const DOUBT: i64 = 10;
-/// The longest pause of a candidate while the one in use is refused, in seconds.
-pub(super) const HURRY: i64 = 5;
+/// Until the next trial of a candidate while the other side refuses what is in use, in seconds.
+pub(super) const WHILE_REFUSED: i64 = 2;
+/// Between trials of what is in use because of a doubtful answer, in seconds.
+pub(super) const BETWEEN_DOUBTS: i64 = 10;
 /// The longest pause there is, in seconds.
 pub(super) const MAX_PAUSE: i64 = 4_320;
 

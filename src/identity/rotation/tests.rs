@@ -23,11 +23,11 @@ pub(super) fn paper(name: u8, from: i64, to: i64) -> Paper {
     }
 }
 
-fn old() -> Paper {
+pub(super) fn old() -> Paper {
     paper(1, NOW - 300 * DAY, NOW + 20 * DAY)
 }
 
-fn new() -> Paper {
+pub(super) fn new() -> Paper {
     paper(2, NOW - DAY, NOW + 300 * DAY)
 }
 
@@ -181,6 +181,8 @@ fn an_operator_cannot_push_a_certificate_past_its_trial() {
     assert_eq!(rotation.promote(NOW), Ok(vec![Action::Try(2)]));
     assert_eq!(rotation.tried(2, &rejected(), NOW), []);
     assert_eq!(number(&rotation), 1);
+    assert_eq!(rotation.tick(NOW + DAY), [Action::Try(2)]);
+    assert_eq!(rotation.tried(2, &passed(), NOW + DAY), [], "nobody asked today");
 }
 
 #[test]
@@ -321,6 +323,26 @@ fn the_configured_files_follow_a_promotion_from_the_staged_ones() {
     assert_eq!(rotation.found(Place::Configured, old(), NOW), [], "it still lies there");
     assert_eq!(rotation.found(Place::Configured, new(), NOW), []);
     assert_eq!((number(&rotation), rotation.candidate()), (2, None));
+}
+
+#[test]
+fn files_that_were_gone_for_a_moment_do_not_undo_a_promotion_from_the_staged_place() {
+    let mut rotation = started(AUTOMATIC);
+    rotation.found(Place::Staged, new(), NOW);
+    rotation.tried(2, &passed(), NOW);
+    rotation.unfit(Place::Configured);
+    assert_eq!(rotation.found(Place::Configured, old(), NOW), []);
+    assert_eq!(rotation.candidate(), None);
+}
+
+#[test]
+fn a_certificate_that_passed_is_promoted_when_the_settings_say_so_later() {
+    let mut rotation = started(MANUAL);
+    rotation.found(Place::Staged, new(), NOW);
+    rotation.tried(2, &passed(), NOW);
+    rotation.set_manner(AUTOMATIC);
+    assert_eq!(rotation.tick(NOW).len(), 1);
+    assert_eq!(number(&rotation), 2);
 }
 
 #[test]

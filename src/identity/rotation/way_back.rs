@@ -12,6 +12,7 @@ impl Rotation {
         if self.in_use.is_none_or(|held| held.number != number) {
             return Vec::new();
         }
+        self.bring_forward(now);
         // A trial takes seconds at most; one whose end was lost must not keep the way back closed.
         if self
             .falling
@@ -19,15 +20,11 @@ impl Rotation {
         {
             return Vec::new();
         }
-        // The other side may have changed over already: the next one need not wait out its pause.
         let mut other = String::from("no other generation is held");
-        if let Some(candidate) = &mut self.candidate {
+        if let Some(candidate) = &self.candidate {
             let next = candidate.held.number;
-            other = match &mut candidate.phase {
-                Phase::Again { at, .. } => {
-                    *at = (*at).min(now + pace::HURRY);
-                    format!("generation {next} is tried again in a moment")
-                }
+            other = match &candidate.phase {
+                Phase::Again { .. } => format!("generation {next} is tried again in a moment"),
                 Phase::Passed { .. } | Phase::SetAside { .. } => {
                     format!("generation {next} waits for `identity promote`")
                 }
@@ -48,32 +45,51 @@ impl Rotation {
         }
     }
 
-    /// The other side answers with what may be about this generation, or about a request alone: a trial tells. Without
-    /// another generation there is nothing to decide.
+    /// An answer in its traffic may mean a refusal of this generation, or of a request: its own trial tells, if there is
+    /// anything to come in its place.
     pub fn doubted(&mut self, number: u64, now: i64) -> Vec<Action> {
-        let in_use = self.in_use.is_some_and(|held| held.number == number);
-        let just_tried = self
+        let again = |candidate: &Candidate| matches!(candidate.phase, Phase::Again { .. });
+        let alternative =
+            self.previous.is_some_and(|held| self.is_valid(&held, now)) || self.candidate.as_ref().is_some_and(again);
+        let recently = self
             .doubted
-            .is_some_and(|(tried, since)| tried == number && (since..since + pace::DOUBT).contains(&now));
-        if !in_use || just_tried || (self.previous.is_none() && self.candidate.is_none()) {
+            .is_some_and(|at| (at..at + pace::BETWEEN_DOUBTS).contains(&now));
+        if !alternative || recently || self.in_use.is_none_or(|held| held.number != number) {
             return Vec::new();
         }
-        self.doubted = Some((number, now));
+        self.doubted = Some(now);
         vec![Action::Try(number)]
     }
 
-    /// What is in use was tried again; only a clear refusal says something.
-    pub(super) fn tried_what_is_in_use(&mut self, number: u64, verdict: &Verdict, now: i64) -> Vec<Action> {
-        match verdict {
-            Verdict::Rejected(_) if self.doubted.is_some_and(|(tried, _)| tried == number) => self.refused(number, now),
-            _ => Vec::new(),
+    /// What the other side did not accept before may be what it accepts now.
+    fn bring_forward(&mut self, now: i64) {
+        if let Some(candidate) = &mut self.candidate
+            && let Phase::Again { at, .. } = &mut candidate.phase
+        {
+            *at = (*at).min(now + pace::WHILE_REFUSED);
         }
+    }
+
+    /// A trial of anything but the candidate.
+    pub(super) fn tried_another(&mut self, number: u64, verdict: &Verdict, now: i64) -> Option<Vec<Action>> {
+        let is = |held: Option<&Held>| held.is_some_and(|held| held.number == number);
+        if self.falling.is_some() && is(self.previous.as_ref()) {
+            return Some(self.tried_the_way_back(verdict, now));
+        }
+        if is(self.in_use.as_ref()) {
+            return Some(match verdict {
+                Verdict::Rejected(_) => self.refused(number, now),
+                _ => Vec::new(),
+            });
+        }
+        is(self.renewal.as_ref().map(|renewal| &renewal.held)).then(|| self.tried_renewal(verdict, now))
     }
 
     /// Takes the previous generation into use; the one that was becomes a candidate where a phase is given.
     pub(super) fn go_back(&mut self, previous: Held, why: Why, then: Option<Phase>) -> Vec<Action> {
         let from = self.in_use.replace(previous);
         self.previous = None;
+        self.renewal = None;
         self.falling = None;
         if let (Some(held), Some(phase)) = (from, then)
             && self.candidate.is_none()
@@ -122,48 +138,35 @@ impl Rotation {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{AUTOMATIC, NOW, passed, rejected, rotated, started, unreachable};
+    use super::super::Place;
+    use super::super::tests::{AUTOMATIC, NOW, new, number, passed, rejected, rotated, started};
     use super::*;
 
     #[test]
-    fn an_answer_that_may_be_about_the_certificate_is_followed_by_a_trial_of_it() {
+    fn a_doubtful_answer_has_the_one_in_use_tried_and_only_then_the_way_back() {
         let mut rotation = rotated(AUTOMATIC);
-        assert_eq!(rotation.doubted(1, NOW), [], "no longer in use");
         assert_eq!(rotation.doubted(2, NOW), [Action::Try(2)]);
-        assert_eq!(rotation.doubted(2, NOW + 1), [], "asked already");
-        for verdict in [passed(), unreachable()] {
-            assert_eq!(rotation.tried(2, &verdict, NOW + 1), [], "it was about the request");
-        }
-        assert_eq!(rotation.doubted(2, NOW + pace::DOUBT), [Action::Try(2)]);
+        assert_eq!(rotation.tried(2, &passed(), NOW), [], "it was the request");
+        assert_eq!(rotation.doubted(2, NOW + 9), [], "not with every request");
+        assert_eq!(rotation.doubted(2, NOW + 10), [Action::Try(2)]);
+        assert_eq!(rotation.tried(2, &rejected(), NOW + 10), [Action::Try(1)]);
+        assert_eq!(rotation.tried(1, &passed(), NOW + 10).len(), 1);
         assert_eq!(
-            rotation.tried(2, &rejected(), NOW + 11),
-            [Action::Try(1)],
-            "the way back"
+            (number(&rotation), rotation.doubted(1, NOW + 50)),
+            (1, vec![Action::Try(1)])
         );
-        assert_eq!(rotation.doubted(2, NOW + 12), [], "it is being decided");
-        let fallen = rotation.tried(1, &passed(), NOW + 12);
-        assert!(
-            matches!(
-                fallen[..],
-                [Action::Promote {
-                    number: 1,
-                    from: Some(2),
-                    why: Why::FallBack
-                }]
-            ),
-            "{fallen:?}"
-        );
-        assert_eq!(
-            rotation.doubted(1, NOW + 13),
-            [Action::Try(1)],
-            "what fell may have to come back"
-        );
-        assert_eq!(started(AUTOMATIC).doubted(1, NOW), [], "there is no other one");
     }
 
     #[test]
-    fn a_refusal_in_a_trial_that_nobody_sent_decides_nothing() {
-        let mut rotation = rotated(AUTOMATIC);
-        assert_eq!(rotation.tried(2, &rejected(), NOW), []);
+    fn a_refusal_of_what_is_in_use_brings_the_next_trial_forward() {
+        let mut rotation = started(AUTOMATIC);
+        rotation.found(Place::Configured, new(), NOW);
+        rotation.tried(2, &rejected(), NOW);
+        rotation.refused(1, NOW);
+        assert_eq!(
+            rotation.tick(NOW + 2),
+            [Action::Try(2)],
+            "the other side has changed over"
+        );
     }
 }
