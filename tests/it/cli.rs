@@ -11,6 +11,7 @@ const COMMANDS: &[&str] = &[
     "run",
     "gateway",
     "demo",
+    "rehearse",
     "stand-in",
     "stand-in delius",
     "check",
