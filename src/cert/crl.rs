@@ -191,6 +191,18 @@ mod tests {
     }
 
     #[test]
+    fn a_der_list_of_a_hundred_kilobytes_is_read() {
+        let serials: Vec<String> = (0..3_000)
+            .map(|n| format!("4000000000000000000000000000{n:04x}"))
+            .collect();
+        let all: Vec<&String> = serials.iter().collect();
+        let pem = list(&authority("One"), &all, NOW);
+        let der = read(pem.as_bytes()).unwrap();
+        assert_eq!(der[0].as_ref()[..2], [0x30, 0x83], "a length of three bytes");
+        assert_eq!(read(&der[0]).unwrap(), der);
+    }
+
+    #[test]
     fn der_is_read_as_well_as_pem_with_several_lists() {
         let (one, two) = (authority("One"), authority("Two"));
         let (certificate, serial) = leaf(&two);

@@ -33,6 +33,20 @@ pub(super) fn bounded(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The same for a file of the configuration, which is there whole or not at all: a pipe that nobody fills would be
+/// waited for.
+///
+/// # Errors
+/// As [`bounded`].
+pub(super) fn regular(path: &Path) -> io::Result<Vec<u8>> {
+    let found = path.metadata()?;
+    if found.is_file() || found.is_dir() {
+        bounded(path)
+    } else {
+        Err(io::Error::other("it is not a regular file"))
+    }
+}
+
 /// The same for a key.
 ///
 /// # Errors
@@ -153,5 +167,33 @@ pub(super) fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
         file.sync_all()?;
         fs::rename(&beside, path)
     };
-    write().with_context(|| format!("replacing {}", path.display()))
+    write()
+        .inspect_err(|_| {
+            let _ = fs::remove_file(&beside);
+        })
+        .with_context(|| format!("replacing {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_not_read_as_a_file_of_the_configuration() {
+        let refused = regular(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(refused.to_string(), "it is not a regular file");
+        let place = tempfile::tempdir().unwrap();
+        assert_eq!(regular(place.path()).unwrap_err().kind(), ErrorKind::IsADirectory);
+        fs::write(place.path().join("a"), "a").unwrap();
+        assert_eq!(regular(&place.path().join("a")).unwrap(), b"a");
+    }
+
+    #[test]
+    fn what_cannot_replace_a_file_leaves_nothing_behind() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = place.path().join("index.json");
+        fs::create_dir_all(directory.join("full")).unwrap();
+        replace(&directory, "new").unwrap_err();
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+    }
 }

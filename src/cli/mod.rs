@@ -100,3 +100,25 @@ fn asks_for_renewal(mut arguments: impl Iterator<Item = OsString>) -> bool {
     let mut is = |word: &str| arguments.next().is_some_and(|argument| argument == *word);
     is("cert") && is("needs-renewal")
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// Every line of an example that the help would fold, so that it could not be pasted.
+    fn folded(command: &clap::Command, found: &mut Vec<String>) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let examples = help.lines().filter(|line| line.contains("delius-sidecar "));
+        found.extend(examples.filter(|line| line.chars().count() > 100).map(str::to_owned));
+        command.get_subcommands().for_each(|below| folded(below, found));
+    }
+
+    #[test]
+    fn the_examples_of_the_help_are_not_folded() {
+        let mut found = Vec::new();
+        folded(&Arguments::command(), &mut found);
+        assert_eq!(found, Vec::<String>::new());
+    }
+}

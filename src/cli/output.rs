@@ -4,6 +4,7 @@
 //! `NO_COLOR`: whatever is painted here is stripped by the stream it goes to. A reader who went away is not an error.
 
 use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anstream::{stderr, stdout};
@@ -44,7 +45,7 @@ pub fn print(result: &impl Show, format: Format) -> io::Result<()> {
         Format::Text => result.text(),
         Format::Json => format!("{:#}\n", result.json()),
     };
-    write(&mut stdout().lock(), &text)
+    write(&mut stdout().lock(), &text).map_err(unwritten)
 }
 
 /// Prints text that is the whole result, such as a manifest, as it is.
@@ -52,7 +53,7 @@ pub fn print(result: &impl Show, format: Format) -> io::Result<()> {
 /// # Errors
 /// What the system says when it cannot be written.
 pub fn print_raw(text: &str) -> io::Result<()> {
-    write(&mut io::stdout().lock(), text)
+    write(&mut io::stdout().lock(), text).map_err(unwritten)
 }
 
 /// Something worth knowing beside the result.
@@ -93,6 +94,12 @@ pub fn paint(tone: Tone, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// A path for a JSON document, which holds text only: what is not UTF-8 is replaced, as on the screen.
+#[must_use]
+pub fn path(path: &Path) -> Value {
+    Value::String(path.display().to_string())
+}
+
 /// `what        value`, one line each; a value of several lines is set below itself.
 #[must_use]
 pub fn table(indent: usize, rows: &[(&str, String)]) -> String {
@@ -105,6 +112,13 @@ pub fn table(indent: usize, rows: &[(&str, String)]) -> String {
         }
     }
     out
+}
+
+fn unwritten(error: io::Error) -> io::Error {
+    io::Error::new(
+        error.kind(),
+        format!("the result cannot be written to standard output: {error}"),
+    )
 }
 
 fn write(stream: &mut impl Write, text: &str) -> io::Result<()> {

@@ -40,13 +40,13 @@ pub fn parse(text: &str) -> Result<i64, String> {
     Ok(total)
 }
 
-/// The same for what must last.
+/// The same for what must last: a validity, a time to wait.
 ///
 /// # Errors
 /// What would be right, for clap.
 pub fn parse_positive(text: &str) -> Result<i64, String> {
     match parse(text)? {
-        0 => Err(String::from("it is zero; nothing can be valid so briefly")),
+        0 => Err(String::from("it is zero; expected a second or more")),
         seconds => Ok(seconds),
     }
 }

@@ -7,9 +7,10 @@ use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 
-use rustls::{CertificateError, Error, ServerConnection};
+use rustls::{CertificateError, Error, HandshakeKind, ServerConnection};
 
 use crate::cert::facts::Facts;
+use crate::clock;
 use crate::identity::Front;
 use crate::proxy::{Caller, Peer};
 
@@ -19,7 +20,11 @@ use crate::proxy::{Caller, Peer};
 pub fn caller(session: &ServerConnection, front: &Arc<Front>) -> Option<Caller> {
     let shown = session.peer_certificates()?;
     let facts = Facts::read(shown.first()?).ok()?;
-    // A resumed session was judged under the same generation: its store is the generation's own.
+    // A resumed session was judged under the same generation, whose store is its own, but long ago perhaps.
+    let judged = match session.handshake_kind() {
+        Some(HandshakeKind::Resumed) => 0,
+        _ => clock::unix_seconds(),
+    };
     Some(Caller::Peer(Box::new(Peer {
         header: forwarded_client_cert(&facts),
         facts,
@@ -28,7 +33,7 @@ pub fn caller(session: &ServerConnection, front: &Arc<Front>) -> Option<Caller> 
             .map(|certificate| certificate.clone().into_owned())
             .collect(),
         admission: front.admit(),
-        judged: Cell::new(front.number),
+        judged: Cell::new((front.number, judged)),
     })))
 }
 

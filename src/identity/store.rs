@@ -25,6 +25,9 @@ use crate::transport::tls::TlsError;
 /// Clocks may differ by this much before a date counts, in seconds.
 pub const CLOCK_SKEW: i64 = 60;
 
+/// The largest file that is read; lists of revoked certificates can be long.
+const LARGEST: u64 = 64 << 20;
+
 /// Files that did not become a generation.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -90,7 +93,7 @@ pub fn look<'a>(files: impl IntoIterator<Item = &'a Path>) -> Sight {
     let mut mark = Context::new(&SHA256);
     let mut found = Vec::new();
     for path in files {
-        let content = fs::read(path).map(Zeroizing::new);
+        let content = read(path).map(Zeroizing::new);
         match &content {
             Ok(bytes) => {
                 mark.update(&(bytes.len() as u64).to_be_bytes());
@@ -104,6 +107,21 @@ pub fn look<'a>(files: impl IntoIterator<Item = &'a Path>) -> Sight {
         mark: finish(mark),
         files: found,
     }
+}
+
+/// The thread that looks also answers probes: a pipe or a device must not hold it up.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let facts = fs::metadata(path)?;
+    if !facts.is_file() && !facts.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    if facts.len() > LARGEST {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it is larger than {LARGEST} bytes"),
+        ));
+    }
+    fs::read(path)
 }
 
 /// The certificate chain and its key, judged for `purpose` at `now` (Unix seconds). A beginning in the future is no
@@ -259,6 +277,26 @@ impl Sight {
             Some((_, Ok(bytes))) => Ok(bytes),
             Some((_, Err(error))) => Err(unreadable(io::Error::new(error.kind(), error.to_string()))),
             None => Err(unreadable(io::ErrorKind::NotFound.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_and_a_file_beyond_all_bounds_are_refused_and_do_not_hold_anybody_up() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (pipe, huge) = (directory.path().join("pipe"), directory.path().join("huge"));
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
+        let file = fs::File::create(&huge).expect("a file");
+        file.set_len(LARGEST + 1).expect("a hole");
+        let sight = look([pipe.as_path(), huge.as_path()]);
+        for (path, reason) in [(&pipe, "no regular file"), (&huge, "larger than")] {
+            let refusal = sight.bytes(path).expect_err("refused").to_string();
+            assert!(refusal.contains(reason), "{refusal}");
         }
     }
 }

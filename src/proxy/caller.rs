@@ -29,8 +29,15 @@ pub struct Peer {
     pub chain: Vec<CertificateDer<'static>>,
     /// The generation of the gateway's front under which the connection was made.
     pub admission: Admission,
-    /// The newest generation by whose trust the chain was judged.
-    pub judged: Cell<u64>,
+    /// By the trust of which generation the chain was judged, and when (Unix seconds).
+    pub judged: Cell<(u64, i64)>,
+}
+
+/// A judgement holds for so long, in seconds: dates go by without any change of trust.
+const JUDGED_FOR: i64 = 30;
+
+fn is_recent((generation, at): (u64, i64), now_in_use: u64, now: i64) -> bool {
+    generation == now_in_use && (at..at.saturating_add(JUDGED_FOR)).contains(&now)
 }
 
 impl Caller {
@@ -44,14 +51,15 @@ impl Caller {
         if now > peer.facts.not_after {
             return Err(format!("{self} has expired"));
         }
-        // A connection outlives the trust that it was made under: a CA may have been removed, the certificate revoked.
+        // A connection outlives the trust that it was made under: a CA may have been removed or have expired, the
+        // certificate revoked, the list of revoked ones become stale.
         if let Some(front) = &plan.front
-            && front.number != peer.judged.get()
+            && !is_recent(peer.judged.get(), front.number, now)
         {
             front
                 .would_admit(&peer.chain, now)
                 .map_err(|error| format!("{self} is not accepted any more: {error}"))?;
-            peer.judged.set(front.number);
+            peer.judged.set((front.number, now));
         }
         let doors = plan.admitted(&peer.facts);
         if doors.is_none() {

@@ -34,6 +34,8 @@ struct Failed {
     /// The TCP connection was refused: nobody listens there.
     connection_refused: bool,
     reused: bool,
+    /// The connection had brought a reply before: the other side accepted its handshake.
+    answered: bool,
     progress: Progress,
 }
 
@@ -43,6 +45,7 @@ impl Failed {
             broken,
             connection_refused,
             reused: false,
+            answered: false,
             progress: Progress::default(),
         }
     }
@@ -206,7 +209,7 @@ async fn attempts(
         let curable = matches!(&failed.broken, Broken::Upstream(fault)
             // A refusal or a timeout is an answer; only a connection that was dead or missing can be better next time.
             if fault.code == Code::UpstreamReset || failed.connection_refused);
-        if !succeeded && refused_unread(&failed.broken, failed.reused, &failed.progress, terms.replayable) {
+        if !succeeded && refused_unread(&failed.broken, failed.answered, &failed.progress, terms.replayable) {
             succeeded = true;
             if let Some(successor) = lender.successor(&target, deadline).await {
                 worker.scribe.borrow_mut().retried(&target.name, "certificate_refused");
@@ -298,6 +301,7 @@ async fn attempt(
                 broken,
                 connection_refused: false,
                 reused,
+                answered: reused,
                 progress,
             })
         }
@@ -332,8 +336,7 @@ async fn share(
     if !invite(client, terms).await {
         return Err(Failed::before_sending(Broken::CallerGone, false));
     }
-    let reused = lease.reused;
-    let generation = lease.generation().clone();
+    let (reused, generation) = (lease.reused, lease.generation().clone());
     let exchange_terms = exchange_terms(&workspace.head, terms, &target.times, deadline);
     let before = story.progress.request_bytes;
     // On the heap: requests over HTTP/1.1 have the same task and need not carry room for it.
@@ -344,7 +347,7 @@ async fn share(
         exchange_terms,
     ));
     let result = poll_fn(|cx| exchange.poll(cx)).await;
-    let (progress, singled_out) = (exchange.progress, exchange.singled_out);
+    let (progress, singled_out, answered) = (exchange.progress, exchange.singled_out, exchange.answered);
     story.progress = Progress {
         request_bytes: before + progress.request_bytes,
         ..progress
@@ -362,6 +365,7 @@ async fn share(
             connection_refused: false,
             // The excuse of a stale connection is for the connection's end.
             reused: reused && !singled_out,
+            answered,
             progress,
         }),
     }

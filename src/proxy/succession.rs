@@ -20,10 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// The other side refused the certificate before it took anything of the request.
-pub(super) fn refused_unread(broken: &Broken, reused: bool, progress: &Progress, replayable: bool) -> bool {
+pub(super) fn refused_unread(broken: &Broken, answered: bool, progress: &Progress, replayable: bool) -> bool {
     let refusal = matches!(broken, Broken::Upstream(fault)
         if matches!(fault.code, Code::IdentityRejected | Code::IdentityExpired));
-    refusal && !reused && !progress.reply_begun && (replayable || !progress.request_begun)
+    refusal && !answered && !progress.reply_begun && (replayable || !progress.request_begun)
 }
 
 /// How servers say in HTTP that they do not accept the certificate (nginx: 400) or whom it names (403). The answer may as

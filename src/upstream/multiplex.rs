@@ -64,6 +64,8 @@ struct State {
     idle_since: Cell<Instant>,
     leases: Cell<usize>,
     used: Cell<bool>,
+    /// A reply has come: the other side accepts the handshake.
+    answered: Cell<bool>,
     /// Nothing more can come of it.
     closed: Cell<bool>,
     /// What went wrong below HTTP/2, whose errors no longer say it.
@@ -85,6 +87,7 @@ impl Multiplexed {
             idle_since: Cell::new(now),
             leases: Cell::new(0),
             used: Cell::new(false),
+            answered: Cell::new(false),
             closed: Cell::new(false),
             cause: RefCell::new(None),
             count: RefCell::new(target.meter.connection(generation.number)),
@@ -165,6 +168,17 @@ impl Lease {
     #[must_use]
     pub fn peer(&self) -> &str {
         &self.state.peer
+    }
+
+    /// A reply of the connection has come, to whichever request.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.state.answered.get()
+    }
+
+    /// The reply to this request comes.
+    pub fn answered(&self) {
+        self.state.answered.set(true);
     }
 
     /// Sends a request's head; `end` says that there is no content.

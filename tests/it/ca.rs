@@ -290,6 +290,40 @@ fn many_at_once_lose_no_entry() {
 }
 
 /// The commands `ca` and `cert` of the shell blocks of a document, word for word, without what kubectl would do.
+#[test]
+fn a_request_with_the_largest_curve_is_signed_and_one_that_cannot_be_judged_is_not_called_damaged() {
+    let desk = Desk::with_ca();
+    let key = "req -new -nodes -keyout k.key -subj /CN=a -addext subjectAltName=DNS:a";
+    let Some(_) = desk.openssl(&format!(
+        "{key} -newkey ec -pkeyopt ec_paramgen_curve:P-521 -out p521.csr"
+    )) else {
+        return;
+    };
+    desk.done("ca sign --dir ca --csr p521.csr --out p521");
+    desk.agrees("verify -CAfile ca/ca.crt -untrusted p521/tls.crt p521/tls.crt");
+    desk.done("cert request --dns a --key k.key --csr-out again.csr");
+    desk.agrees("req -in again.csr -noout -verify");
+    let damaged = desk.read("p521.csr").replacen("MI", "MJ", 1);
+    fs::write(desk.path("damaged.csr"), damaged).expect("written");
+    desk.fails("ca sign --dir ca --csr damaged.csr --out never");
+
+    desk.agrees(&format!("{key} -newkey ed448 -out ed448.csr"));
+    let said = desk.fails("ca sign --dir ca --csr ed448.csr --out never");
+    assert!(
+        said.contains("unknown algorithm") && !said.contains("damaged"),
+        "{said}"
+    );
+    desk.agrees(&format!("{key} -newkey rsa:2048 -sha3-256 -out sha3.csr"));
+    let said = desk.fails("ca sign --dir ca --csr sha3.csr --out never");
+    assert!(said.contains("not checked here") && !said.contains("damaged"), "{said}");
+    desk.agrees("req -in sha3.csr -outform DER -out sha3.der");
+    let shown = desk.done("cert inspect sha3.der");
+    assert!(shown.contains("not checked here"), "{shown}");
+    desk.agrees("req -new -key k.key -subj / -out nobody.csr");
+    let said = desk.fails("ca sign --dir ca --csr nobody.csr --out never");
+    assert!(said.contains("names nobody"), "{said}");
+}
+
 fn commands(document: &str) -> Vec<String> {
     let text = document.replace("\\\n", " ");
     let blocks = text

@@ -236,3 +236,18 @@ fn run_continuously_it_says_a_line_a_round_and_ends_well_on_sigterm() {
     let _ = lines.by_ref().count();
     assert_eq!(child.wait().expect("its end").code(), Some(0));
 }
+
+#[test]
+fn a_slip_in_the_place_of_the_strangers_certificates_is_wrong_usage() {
+    let directory = directory();
+    let file = directory.path().join("config.toml");
+    let world = World::to(SocketAddr::from(([127, 0, 0, 1], 1)));
+    std::fs::write(&file, world.write(directory.path())).expect("write a configuration");
+    for option in ["--ca-dir", "--refusal-certs"] {
+        let ended = command(&file).args(["--refusals", option, "nowhere"]).output();
+        let ended = ended.expect("start the binary");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{said}");
+        assert!(said.contains(option) && said.contains("nowhere"), "{said}");
+    }
+}

@@ -173,6 +173,19 @@ fn a_stale_list_counts_as_the_configuration_says() {
 }
 
 #[test]
+fn a_list_that_becomes_stale_lets_nobody_in_on_a_resumed_session() {
+    for tls in [Tls::V12, Tls::V13] {
+        let service = service();
+        let config = pki().client_config(tls, Some(&pki().client(Key::Ecdsa)));
+        let list = pki().crl_for(3);
+        let gateway = gateway(&service, &pki().root_pem(), Some(&list), "crl_stale = \"refuse\"");
+        assert_eq!(status(&gateway, &config), Some(200));
+        let out = eventually(|| (status(&gateway, &config) != Some(200)).then_some(()));
+        assert!(out.is_some(), "{tls:?}: {}", gateway.printed());
+    }
+}
+
+#[test]
 fn a_ca_that_is_taken_away_takes_its_connections_with_it() {
     let config = client(&pki().client(Key::Ecdsa));
     let service = service();

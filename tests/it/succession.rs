@@ -2,13 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::support::bin::Sidecar;
 use crate::support::eventually;
+use crate::support::h2::Upstream;
 use crate::support::hostile::{self, Hostile};
 use crate::support::moody::Mood;
 use crate::support::peer::Tls;
@@ -101,6 +102,42 @@ fn no_request_is_lost_when_the_other_side_begins_to_refuse_what_was_promoted() {
         let failed = failed.into_inner().expect("failed");
         assert!(failed.is_empty(), "{tls:?}: {failed:#?}");
     }
+}
+
+#[test]
+fn no_request_that_shares_a_refused_connection_is_lost() {
+    let mood = Mood::default();
+    let mut config = mood.server(Tls::V13);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let upstream = Upstream::start(config, 100);
+    let sidecar = World::to(upstream.address())
+        .no_breaker()
+        .set("upstream.ndh", "http2", true)
+        .start();
+    let next = pki().client(Key::Ecdsa);
+    put(&sidecar, &next);
+    promoted(&sidecar, &next);
+    let status = |path: &str| {
+        let mut client = Client::connect(sidecar.listen);
+        client.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"));
+        client.reply("POST").expect("a reply").status
+    };
+    assert_eq!(status("/t/nothing"), 200);
+    mood.refuse(&next);
+    // The connection is accepted; it ends.
+    assert_eq!(status("/t/goaway"), 200);
+    let together = Barrier::new(8);
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let one = || {
+            scope.spawn(|| {
+                together.wait();
+                status("/t/nothing")
+            })
+        };
+        let all: Vec<_> = (0..8).map(|_| one()).collect();
+        all.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    assert_eq!(statuses, [200; 8], "{}", sidecar.printed());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `cert …` through the real binary: files as openssl makes them, servers that shake hands, a sidecar that runs.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use base64::Engine as _;
@@ -390,4 +391,65 @@ fn a_secret_that_would_be_refused_is_not_written() {
         assert!(said.contains(why), "{line}: {said}");
         assert!(!said.contains(&key_body(&desk.read("c/tls.key"))));
     }
+}
+
+#[test]
+fn a_name_of_a_file_that_is_not_utf_8_is_no_reason_to_panic() {
+    let desk = Desk::with_ca();
+    let name = std::ffi::OsStr::from_bytes(b"c\xff");
+    let place = desk.path("x").with_file_name(name);
+    let run = |line: &str, path: &std::ffi::OsStr| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_delius-sidecar"));
+        let command = command
+            .args(line.split_whitespace())
+            .arg(path)
+            .args(["--output", "json"]);
+        let ended = command.current_dir(desk.path("")).output().expect("start the program");
+        let code = ended.status.code();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        (code, serde_json::from_slice::<Value>(&ended.stdout).expect(&said))
+    };
+    let (code, made) = run("ca issue --dir ca --dns a.example --out", name);
+    assert_eq!((code, made["files"][0].as_str()), (Some(0), Some("c\u{fffd}/tls.key")));
+    let (code, answer) = run("cert needs-renewal", place.join("tls.crt").as_os_str());
+    assert_eq!((code, &answer["needs_renewal"]), (Some(1), &json!(false)));
+    let (code, asked) = run(
+        "cert request --dns a.example --key-out k --csr-out",
+        std::ffi::OsStr::from_bytes(b"r\xff"),
+    );
+    assert_eq!((code, asked["csr_file"].as_str()), (Some(0), Some("r\u{fffd}")));
+}
+
+#[test]
+fn a_pkcs12_store_is_not_taken_for_a_key() {
+    let desk = Desk::new();
+    secret(&desk, "s");
+    if desk
+        .openssl("pkcs12 -export -in s/tls.crt -inkey s/tls.key -out s.p12 -passout pass:secret123")
+        .is_none()
+    {
+        return;
+    }
+    let said = desk.done("cert inspect s.p12");
+    assert!(
+        said.contains("--password-file") && !said.contains("private key"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_result_that_cannot_be_written_says_so() {
+    let desk = Desk::new();
+    secret(&desk, "s");
+    let full = fs::OpenOptions::new().write(true).open("/dev/full");
+    let Ok(full) = full else { return };
+    let ended = std::process::Command::new(env!("CARGO_BIN_EXE_delius-sidecar"))
+        .args(["cert", "inspect", "s/tls.crt"])
+        .current_dir(desk.path(""))
+        .stdout(full)
+        .output()
+        .expect("start the program");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("standard output"), "{said}");
 }

@@ -238,7 +238,11 @@ impl fmt::Display for Key {
 /// Seconds since the epoch as people and RFC 3339 write them.
 #[must_use]
 pub fn date(seconds: i64) -> String {
-    jiff::Timestamp::from_second(seconds).map_or_else(|_| format!("second {seconds} since 1970"), |at| at.to_string())
+    // Not as a timestamp: that ends a day before the last moment of 9999, which is what a certificate without an end says.
+    let epoch = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
+    epoch
+        .checked_add(jiff::SignedDuration::from_secs(seconds))
+        .map_or_else(|_| format!("second {seconds} since 1970"), |at| format!("{at}Z"))
 }
 
 /// A number of seconds in the largest unit that says enough.

@@ -123,3 +123,11 @@ fn a_broken_extension_is_refused_by_its_name() {
     der[sequence] = 2;
     assert_eq!(Facts::read(&der), Err(FactsError::Extension("extended key usage")));
 }
+
+#[test]
+fn every_moment_that_a_certificate_can_name_is_a_date() {
+    assert_eq!(date(253_402_300_799), "9999-12-31T23:59:59Z");
+    assert_eq!(date(-631_152_000), "1950-01-01T00:00:00Z");
+    assert_eq!(date(0), "1970-01-01T00:00:00Z");
+    assert_eq!(date(i64::MAX), "second 9223372036854775807 since 1970");
+}

@@ -58,7 +58,11 @@ pub struct Issued {
 /// Why nothing was issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
-    #[error("the validity from {0} to {1} (seconds since 1970) is empty or outside the years 1970 to 9999")]
+    #[error(
+        "the validity from {} to {} is empty or outside the years 1970 to 9999",
+        super::facts::date(*.0),
+        super::facts::date(*.1)
+    )]
     Validity(i64, i64),
     #[error("\"{0}\" cannot stand in a certificate as a name: only ASCII characters can")]
     Name(String),
@@ -68,6 +72,10 @@ pub enum IssueError {
     Request(String),
     #[error("the certificate request is not signed by the key in it: it was changed or damaged after it was made")]
     RequestSignature,
+    #[error(
+        "the signature of the certificate request (its key is {0}) is of an algorithm that is not checked here; expected one with SHA-256, SHA-384 or SHA-512 by RSA or ECDSA, or Ed25519"
+    )]
+    RequestAlgorithm(String),
     #[error("the certificate request asks for a CA certificate; only certificates for clients and servers are signed")]
     RequestForCa,
     #[error(

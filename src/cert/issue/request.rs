@@ -5,12 +5,19 @@
 
 use std::net::IpAddr;
 
+use aws_lc_rs::signature::{
+    ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, EcdsaVerificationAlgorithm,
+    UnparsedPublicKey,
+};
 use rcgen::string::{Ia5String, PrintableString};
 use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, IsCa, KeyPair, SanType, SubjectPublicKeyInfo};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateSigningRequestDer, PrivateKeyDer};
 use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::der_parser::Oid;
+use x509_parser::error::X509Error;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::oid_registry::{OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ECDSA_WITH_SHA512};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::X509Name;
 
@@ -104,10 +111,10 @@ impl Request {
         }
         let info = &request.certification_request_info;
         let key = Key::read(&info.subject_pki);
-        if key.algorithm == KeyAlgorithm::Rsa && key.bits < 2048 {
+        if key.algorithm == KeyAlgorithm::Other || key.algorithm == KeyAlgorithm::Rsa && key.bits < 2048 {
             return Err(IssueError::RequestKey(key.to_string()));
         }
-        request.verify_signature().map_err(|_| IssueError::RequestSignature)?;
+        own_signature(&request, key)?;
         let public_key = SubjectPublicKeyInfo::from_der(info.subject_pki.raw)
             .map_err(|_| IssueError::RequestKey(key.to_string()))?;
         let mut read = Self {
@@ -162,6 +169,10 @@ impl Request {
     pub(super) fn name(&self, params: &mut CertificateParams) -> Result<(), IssueError> {
         params.distinguished_name = self.distinguished_name.clone().map_err(IssueError::RequestName)?;
         params.subject_alt_names = self.alternative_names.clone().map_err(IssueError::RequestName)?;
+        if params.subject_alt_names.is_empty() && params.distinguished_name.iter().next().is_none() {
+            let nobody = "it names nobody; expected a subject, or better alternative names";
+            return Err(IssueError::RequestName(nobody.to_owned()));
+        }
         Ok(())
     }
 
@@ -190,6 +201,35 @@ fn der(bytes: &[u8]) -> Result<CertificateSigningRequestDer<'static>, IssueError
             "no \"CERTIFICATE REQUEST\" was found; expected PEM or DER, as \"cert request\" or \"openssl req -new\" write it",
         ))
     })
+}
+
+/// Whether the key in a request signed it. What cannot be judged is not called damaged.
+fn own_signature(request: &X509CertificationRequest<'_>, key: Key) -> Result<(), IssueError> {
+    match request.verify_signature() {
+        Ok(()) => Ok(()),
+        Err(X509Error::SignatureVerificationError) => Err(IssueError::RequestSignature),
+        // The library that reads requests does not know the largest curve.
+        Err(_) => {
+            let info = &request.certification_request_info;
+            let unknown = || IssueError::RequestAlgorithm(key.to_string());
+            let algorithm = p521(&request.signature_algorithm.algorithm)
+                .filter(|_| key.algorithm == KeyAlgorithm::Ecdsa && key.bits == 521)
+                .ok_or_else(unknown)?;
+            UnparsedPublicKey::new(algorithm, &info.subject_pki.subject_public_key.data)
+                .verify(info.raw, &request.signature_value.data)
+                .map_err(|_| IssueError::RequestSignature)
+        }
+    }
+}
+
+fn p521(signature: &Oid<'_>) -> Option<&'static EcdsaVerificationAlgorithm> {
+    [
+        (OID_SIG_ECDSA_WITH_SHA256, &ECDSA_P521_SHA256_ASN1),
+        (OID_SIG_ECDSA_WITH_SHA384, &ECDSA_P521_SHA384_ASN1),
+        (OID_SIG_ECDSA_WITH_SHA512, &ECDSA_P521_SHA512_ASN1),
+    ]
+    .into_iter()
+    .find_map(|(oid, algorithm)| (oid == *signature).then_some(algorithm))
 }
 
 /// The subject as it stands there, so that the certificate says the very same.

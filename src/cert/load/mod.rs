@@ -20,6 +20,7 @@ use super::facts::Facts;
 use crate::secret::Secret;
 
 pub use error::{LoadError, Part};
+pub use pem::is_pkcs12;
 
 /// An identity: certificate chain, leaf first, with the private key of the leaf.
 #[derive(Clone, Debug)]

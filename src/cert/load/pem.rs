@@ -75,16 +75,26 @@ pub(in crate::cert) fn text(pem: &[u8], part: Part) -> Result<&[u8], LoadError> 
         Ok(pem)
     } else {
         Err(match pem {
-            // A sequence that begins with the number 3 (RFC 7292 section 4), then any other sequence.
-            [0x30, 0x80, 2, 1, 3, ..] | [0x30, 0x81, _, 2, 1, 3, ..] | [0x30, 0x82, _, _, 2, 1, 3, ..] => {
-                LoadError::Pkcs12(part)
-            }
-            [0x30, 0x80..=0x82, ..] => LoadError::Der(part),
+            store if is_pkcs12(store) => LoadError::Pkcs12(part),
+            // Lists of revoked certificates grow beyond what a length of two bytes can say.
+            [0x30, 0x80..=0x84, ..] => LoadError::Der(part),
             // An Ed25519 key is short enough for a length of one byte.
             [0x30, length, ..] if usize::from(*length) + 2 == pem.len() => LoadError::Der(part),
             _ => LoadError::NotPem(part),
         })
     }
+}
+
+/// Whether it is a store: a sequence that begins with the number 3 (RFC 7292 section 4), not with another sequence.
+#[must_use]
+pub fn is_pkcs12(bytes: &[u8]) -> bool {
+    matches!(
+        bytes,
+        [0x30, 0x80, 2, 1, 3, ..]
+            | [0x30, 0x81, _, 2, 1, 3, ..]
+            | [0x30, 0x82, _, _, 2, 1, 3, ..]
+            | [0x30, 0x83, _, _, _, 2, 1, 3, ..]
+    )
 }
 
 fn lines(pem: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -189,6 +189,7 @@ fn pkcs12_is_told_from_other_der() {
         &[0x30, 0x82, 4, 0, 2, 1, 3][..],
         &[0x30, 0x81, 200, 2, 1, 3],
         &[0x30, 0x80, 2, 1, 3],
+        &[0x30, 0x83, 1, 0, 0, 2, 1, 3],
     ] {
         let file = [start, &[0x30; 100]].concat();
         assert_eq!(bundle(&file, &file).unwrap_err(), LoadError::Pkcs12(Part::Certificate));

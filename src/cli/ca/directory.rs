@@ -14,7 +14,7 @@ use rustls_pki_types::pem::PemObject as _;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use super::super::files;
+use super::super::{files, output};
 use super::index::Index;
 use crate::cert::facts::{self, Facts, date};
 use crate::cert::issue::Authority;
@@ -92,7 +92,7 @@ impl Directory {
 
     /// Who signs leafs: the last issuing CA, or the root where there is none.
     pub(super) fn signer(&self) -> anyhow::Result<Authority> {
-        self.authority(self.issuing().last().map_or("ca", String::as_str))
+        self.authority(&signer_name(&self.path))
     }
 
     /// The name of the next issuing CA's files.
@@ -105,11 +105,7 @@ impl Directory {
 
     /// The issuing CAs, oldest first.
     fn issuing(&self) -> Vec<String> {
-        let later = (2..).map(|n| format!("issuing-{n}"));
-        std::iter::once(String::from("issuing"))
-            .chain(later)
-            .take_while(|name| self.file(&format!("{name}.crt")).exists())
-            .collect()
+        issuing(&self.path).collect()
     }
 
     fn authority(&self, name: &str) -> anyhow::Result<Authority> {
@@ -195,13 +191,25 @@ impl Lists {
 
     pub(super) fn json(&self) -> serde_json::Value {
         serde_json::json!({
-            "file": self.file,
+            "file": output::path(&self.file),
             "number": self.number,
             "this_update": date(self.this_update),
             "next_update": date(self.next_update),
             "not_renewed": self.kept,
         })
     }
+}
+
+/// The name of the files of the CA that signs leafs: the last issuing CA, or the root where there is none.
+pub(in crate::cli) fn signer_name(directory: &Path) -> String {
+    issuing(directory).last().unwrap_or_else(|| String::from("ca"))
+}
+
+fn issuing(directory: &Path) -> impl Iterator<Item = String> {
+    let later = (2..).map(|n| format!("issuing-{n}"));
+    std::iter::once(String::from("issuing"))
+        .chain(later)
+        .take_while(|name| directory.join(format!("{name}.crt")).exists())
 }
 
 /// The lists of one CA in a file of many, as they stand there.

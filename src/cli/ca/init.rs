@@ -65,9 +65,7 @@ impl Init {
         let directory = Directory::create(&self.dir)?;
         let mut index = Index::default();
         let (root_key, root_pem) = (root.key_pem().expose(), root.certificate_pem());
-        let mut files = NewFiles::new()
-            .private(directory.file("ca.key"), root_key)
-            .open(directory.file("ca.crt"), &root_pem);
+        let mut files = NewFiles::new();
         let issuing = if self.root_only {
             None
         } else {
@@ -86,7 +84,12 @@ impl Init {
                 .private(directory.file("issuing.key"), issuing.key_pem().expose())
                 .open(directory.file("issuing.crt"), &issuing_pem);
         }
-        let mut files = files.write()?;
+        // The root's certificate last: it is what makes the directory a CA, and one without its issuing CA would
+        // sign leafs with the root.
+        let mut files = files
+            .private(directory.file("ca.key"), root_key)
+            .open(directory.file("ca.crt"), &root_pem)
+            .write()?;
         directory.write_lists(&mut index, now, now.saturating_add(self.crl_valid_for))?;
         files.extend([directory.file("index.json"), directory.file("crl.pem")]);
         let mut notes = Vec::new();

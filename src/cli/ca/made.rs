@@ -55,7 +55,7 @@ impl Show for Made {
 
     fn json(&self) -> Value {
         let mut json = certificate(&self.facts);
-        json["files"] = json!(self.files);
+        json["files"] = self.files.iter().map(|file| output::path(file)).collect();
         json["notes"] = json!(self.notes);
         if let Some(issuing) = &self.issuing {
             json["issuing"] = certificate(issuing);

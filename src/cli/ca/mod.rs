@@ -22,6 +22,7 @@ use clap::Subcommand;
 use super::output::{self, Format, Show};
 use crate::clock;
 
+pub(in crate::cli) use directory::signer_name;
 pub use issue::{KeyType, Side};
 
 /// A small certificate authority, for development and staging only.
@@ -37,20 +38,20 @@ pub enum CaCommand {
     /// Issue a certificate with a new key: tls.crt, tls.key and ca.crt in a directory.
     #[command(
         after_help = "Examples:\n  delius-sidecar ca issue --dir certs-dev/ca --dns allocation-manager --out certs-dev/client\n  \
-                      delius-sidecar ca issue --dir certs-dev/ca --dns ndh.example --purpose server --out certs-dev/gateway\n  \
-                      delius-sidecar ca issue --dir certs-dev/ca --dns allocation-manager --valid-for 90s --out certs-dev/brief\n  \
+                      delius-sidecar ca issue --dir certs-dev/ca --dns ndh.example --purpose server \\\n    --out certs-dev/gateway\n  \
+                      delius-sidecar ca issue --dir certs-dev/ca --dns allocation-manager --valid-for 90s \\\n    --out certs-dev/brief\n  \
                       delius-sidecar ca issue --dir certs-dev/ca --dns allocation-manager --out certs-dev/expired \\\n    \
                       --not-before 2024-01-01T00:00:00Z --not-after 2024-06-30T23:59:59Z"
     )]
     Issue(issue::Issue),
     /// Sign a certificate request: names come from the request, dates and purpose from here.
     #[command(
-        after_help = "Example: delius-sidecar ca sign --dir certs-dev/ca --csr allocation-manager.csr --out certs-dev/signed"
+        after_help = "Example:\n  delius-sidecar ca sign --dir certs-dev/ca --csr allocation-manager.csr --out certs-dev/signed"
     )]
     Sign(sign::Sign),
     /// Take a certificate back: the index says so, and crl.pem is replaced.
     #[command(
-        after_help = "Examples:\n  delius-sidecar ca revoke --dir certs-dev/ca --cert certs-dev/client/tls.crt --reason key-compromise\n  \
+        after_help = "Examples:\n  delius-sidecar ca revoke --dir certs-dev/ca --cert certs-dev/client/tls.crt \\\n    --reason key-compromise\n  \
                       delius-sidecar ca revoke --dir certs-dev/ca --serial 4f0c…e1 --crl-valid-for 8h"
     )]
     Revoke(revoke::Revoke),

@@ -358,3 +358,26 @@ fn wrong_leafs_are_made_on_request() {
     .unwrap();
     assert!(past.notes[0].contains("expired"), "{:?}", past.notes);
 }
+
+#[test]
+fn what_makes_a_directory_a_ca_is_written_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = run("init --dir DIR/ca", dir.path()).unwrap();
+    let names = made
+        .files
+        .iter()
+        .map(|file| file.file_name().unwrap().to_str().unwrap());
+    let names: Vec<_> = names.collect();
+    let order = [
+        "issuing.key",
+        "issuing.crt",
+        "ca.key",
+        "ca.crt",
+        "index.json",
+        "crl.pem",
+    ];
+    assert_eq!(
+        names, order,
+        "killed in between, a CA without its issuing CA would sign with the root"
+    );
+}

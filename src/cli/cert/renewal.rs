@@ -169,7 +169,7 @@ impl Show for Answer {
 
     fn json(&self) -> Value {
         json!({
-            "file": self.file,
+            "file": output::path(&self.file),
             "needs_renewal": self.needed,
             "expires_in": self.limit,
             "subject": self.decisive.subject,

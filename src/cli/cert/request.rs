@@ -21,8 +21,8 @@ use crate::cert::issue::{Request, Wish};
 /// Make a new private key and a certificate request (CSR) for it, to be signed by the CA that the other side trusts.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  delius-sidecar cert request --dns allocation-manager --key-out tls.key --csr-out allocation-manager.csr\n  \
-                        delius-sidecar cert request --dns allocation-manager --ou HMPPS --key tls.key --csr-out allocation-manager.csr"
+    after_help = "Examples:\n  delius-sidecar cert request --dns allocation-manager --key-out tls.key \\\n    --csr-out allocation-manager.csr\n  \
+                        delius-sidecar cert request --dns allocation-manager --ou HMPPS --key tls.key \\\n    --csr-out allocation-manager.csr"
 )]
 pub struct RequestArgs {
     /// A DNS name; may be given several times.
@@ -160,8 +160,8 @@ impl Show for Asked {
             "ip": self.request.ip_names,
             "key": self.request.key.to_string(),
             "spki": self.request.spki,
-            "key_file": self.key,
-            "csr_file": self.csr,
+            "key_file": output::path(&self.key),
+            "csr_file": output::path(&self.csr),
             "csr": self.csr_pem,
         })
     }

@@ -28,9 +28,10 @@ const SKEW: i64 = 60;
 /// A Kubernetes TLS secret manifest from a chain and key, verified first.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  delius-sidecar cert secret --name delius-sidecar-identity --cert tls.crt --key tls.key --ca ca.crt \\\n    \
-                        --dns allocation-manager | kubectl apply -f -\n  \
-                        delius-sidecar cert secret --name gateway --purpose server --cert tls.crt --key tls.key --out gateway.yaml"
+    after_help = "Examples:\n  delius-sidecar cert secret --name delius-sidecar-identity --cert tls.crt --key tls.key \\\n    \
+                        --ca ca.crt --dns allocation-manager | kubectl apply -f -\n  \
+                        delius-sidecar cert secret --name gateway --purpose server --cert tls.crt --key tls.key \\\n    \
+                        --out gateway.yaml"
 )]
 pub struct SecretArgs {
     /// The name of the secret.

@@ -1,12 +1,12 @@
 //! The files that a configuration names, judged as the handshake would, each problem at the key that names the file.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use rustls_pki_types::CertificateRevocationListDer;
 use zeroize::Zeroizing;
 
+use super::super::files::regular;
 use super::reason;
 use crate::cert::crl::{self, CrlFacts};
 use crate::cert::facts::date;
@@ -192,7 +192,7 @@ fn revocation(
 }
 
 fn content(path: &Path, place: &Place, problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
-    match fs::read(path) {
+    match regular(path) {
         Ok(bytes) => Some(bytes),
         Err(error) => {
             let wrong = format!("{} cannot be read: {}", path.display(), reason(&error));

@@ -7,7 +7,6 @@
 
 mod files;
 
-use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,6 +15,7 @@ use anstream::{AutoStream, ColorChoice};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use super::files::regular;
 use crate::clock;
 use crate::config::{self, Loaded, Place, Problem, Problems, Severity, Source, Style};
 
@@ -208,7 +208,7 @@ pub fn environment() -> Vec<(String, String)> {
 }
 
 fn text_of(path: &Path) -> Result<String, String> {
-    let bytes = fs::read(path).map_err(|error| format!("cannot be read: {}", reason(&error)))?;
+    let bytes = regular(path).map_err(|error| format!("cannot be read: {}", reason(&error)))?;
     String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())
 }
 

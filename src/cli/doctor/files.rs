@@ -10,6 +10,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::super::files::regular;
 use super::report::Lines;
 use crate::cert::facts::{date, span};
 use crate::cert::load::{self, Bundle, Source};
@@ -125,7 +126,7 @@ fn part(material: &Material, file: &Path) -> (&'static str, bool) {
 /// Reads a file and says whether others may, and whether it can ever change.
 pub(super) fn read(path: &Path, check: &'static str, secret: bool, lines: &mut Lines) -> Option<Zeroizing<Vec<u8>>> {
     let shown = path.display();
-    let bytes = match fs::read(path) {
+    let bytes = match regular(path) {
         Ok(bytes) => Zeroizing::new(bytes),
         Err(error) => {
             let (found, todo) = match error.kind() {

@@ -28,6 +28,13 @@ pub(super) async fn run(args: &DoctorArgs, settings: &Settings) -> ExitCode {
         output::error(&anyhow::anyhow!("signals cannot be waited for"));
         return ExitCode::FAILURE;
     };
+    // A slip in a path would leave half of the strangers untried for as long as this runs.
+    for (option, directory) in [("--ca-dir", &args.ca_dir), ("--refusal-certs", &args.refusal_certs)] {
+        if let Some(missing) = directory.as_ref().filter(|directory| !directory.is_dir()) {
+            output::error(&anyhow::anyhow!("{option} {} is not a directory", missing.display()));
+            return ExitCode::from(2);
+        }
+    }
     let mut well = true;
     loop {
         let round = async {

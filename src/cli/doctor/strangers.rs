@@ -10,6 +10,7 @@ use std::path::Path;
 use crate::cert::facts::Facts;
 use crate::cert::issue::{self, Authority, IssueError, Issued, Purposes, Spec, Validity};
 use crate::cert::load::{self, Bundle};
+use crate::cli::ca::signer_name;
 
 const DAY: i64 = 86_400;
 
@@ -146,14 +147,9 @@ fn from_files(directory: &Path) -> Result<Shows, String> {
         .map_err(|error| format!("{}: {error}", directory.display()))
 }
 
-/// The CA that signs leafs, as `ca` lays it out: the last issuing CA, or the root where there is none. Nothing is written
-/// there: what is made here never leaves this process.
+/// The CA that signs leafs, as `ca` lays it out. Nothing is written there: what is made here never leaves this process.
 fn authority(directory: &Path) -> Result<Authority, String> {
-    let later = (2..).map(|n| format!("issuing-{n}"));
-    let issuing = std::iter::once(String::from("issuing"))
-        .chain(later)
-        .take_while(|name| directory.join(format!("{name}.crt")).exists());
-    let name = issuing.last().unwrap_or_else(|| String::from("ca"));
+    let name = signer_name(directory);
     let read = |ending: &str| {
         let path = directory.join(format!("{name}.{ending}"));
         fs::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))

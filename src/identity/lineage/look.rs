@@ -232,3 +232,78 @@ impl Lineage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cert::issue::{Authority, Purposes, Spec, Validity};
+    use crate::config::settings::{Material, TlsVersion, Trust};
+    use crate::identity::lineage::{Files, Lineage};
+    use crate::identity::rotation::Manner;
+
+    const NOW: i64 = 1_800_000_000;
+    const YEAR: i64 = 31_536_000;
+
+    fn at(wall: i64, uptime: u64) -> Moment {
+        Moment {
+            wall,
+            uptime: Duration::from_secs(uptime),
+        }
+    }
+
+    #[test]
+    fn what_was_refused_by_a_clock_that_was_wrong_is_looked_at_again_when_it_is_set() {
+        let validity = |until| Validity {
+            not_before: NOW - 60,
+            not_after: NOW + until,
+        };
+        let root = Authority::new_root("root", validity(9 * YEAR)).expect("a root");
+        let mut spec = Spec::new("app", Purposes::Client, validity(YEAR / 4));
+        spec.dns = vec!["app".to_owned()];
+        let leaf = root.issue(&spec).expect("a leaf");
+        let directory = tempfile::tempdir().expect("a directory");
+        let put = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            path
+        };
+        let mut lineage = Lineage::new(
+            Terms {
+                identity: Some("app".to_owned()),
+                upstream: "ndh".to_owned(),
+                source: Some(Files {
+                    configured: Material::Pem {
+                        certificate: put("tls.crt", &leaf.chain_pem),
+                        private_key: put("tls.key", leaf.key_pem.expose()),
+                        password_file: None,
+                    },
+                    staged: None,
+                    expect_dns: Vec::new(),
+                }),
+                trust: Trust::Bundle(put("ca.crt", &root.certificate_pem())),
+                crl: None,
+                manner: Manner {
+                    manual: false,
+                    untried_before: 3_600,
+                    skew: store::CLOCK_SKEW,
+                },
+                side: Side::Client {
+                    tls_min: TlsVersion::V1_2,
+                    http2: false,
+                },
+            },
+            0,
+            Arc::default(),
+        );
+        let traffic = Traffic {
+            open: &|_| 0,
+            failed: 0,
+        };
+        for uptime in [0, 3, 4] {
+            lineage.look(at(NOW + YEAR + i64::try_from(uptime).expect("small"), uptime), &traffic);
+        }
+        assert!(!lineage.is_usable(NOW), "expired, by that clock");
+        lineage.look(at(NOW + 5, 5), &traffic);
+        assert!(lineage.is_usable(NOW + 5));
+    }
+}

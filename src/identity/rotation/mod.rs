@@ -386,6 +386,8 @@ impl Rotation {
 }
 
 #[cfg(test)]
+mod falling;
+#[cfg(test)]
 mod storm;
 #[cfg(test)]
 mod tests;

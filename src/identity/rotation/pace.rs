@@ -5,7 +5,7 @@ pub(super) const LOST: i64 = 120;
 /// Until the next trial of a candidate while the other side refuses what is in use, in seconds.
 pub(super) const WHILE_REFUSED: i64 = 2;
 /// Between trials of what is in use because of a doubtful answer, in seconds.
-pub(super) const BETWEEN_DOUBTS: i64 = 10;
+pub(super) const BETWEEN_DOUBTS: i64 = 3;
 /// The longest pause there is, in seconds.
 pub(super) const MAX_PAUSE: i64 = 4_320;
 

@@ -147,7 +147,7 @@ mod tests {
         let mut rotation = rotated(AUTOMATIC);
         assert_eq!(rotation.doubted(2, NOW), [Action::Try(2)]);
         assert_eq!(rotation.tried(2, &passed(), NOW), [], "it was the request");
-        assert_eq!(rotation.doubted(2, NOW + 9), [], "not with every request");
+        assert_eq!(rotation.doubted(2, NOW + 2), [], "not with every request");
         assert_eq!(rotation.doubted(2, NOW + 10), [Action::Try(2)]);
         assert_eq!(rotation.tried(2, &rejected(), NOW + 10), [Action::Try(1)]);
         assert_eq!(rotation.tried(1, &passed(), NOW + 10).len(), 1);

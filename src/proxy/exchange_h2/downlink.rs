@@ -118,6 +118,7 @@ impl Exchange<'_> {
         match ready!(Pin::new(reply).poll(cx)) {
             Ok(reply) => {
                 self.progress.reply_begun = true;
+                self.lease.answered();
                 self.moved = true;
                 Poll::Ready(Ok(reply))
             }

@@ -33,6 +33,8 @@ pub struct Exchange<'a> {
     pub progress: Progress,
     /// The upstream gave up this stream alone, and may have processed the request: not the end of a stale connection.
     pub singled_out: bool,
+    /// The connection had brought a reply, to this request or another one, when it failed.
+    pub answered: bool,
     /// When bytes last moved, either way.
     moved_at: Instant,
     moved: bool,
@@ -50,6 +52,7 @@ impl<'a> Exchange<'a> {
             downlink: Downlink::new(),
             progress: Progress::default(),
             singled_out: false,
+            answered: false,
             moved_at: Instant::now(),
             moved: false,
         }
@@ -100,6 +103,7 @@ impl<'a> Exchange<'a> {
         if unprocessed {
             self.progress.request_begun &= self.uplink.taken;
         }
+        self.answered = self.lease.is_answered();
         self.singled_out = of_stream && !unprocessed;
         if !of_stream && let Some(cause) = self.lease.cause() {
             return Broken::Upstream(cause);

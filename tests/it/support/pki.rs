@@ -199,6 +199,14 @@ impl Pki {
         Self::list(&self.root, revoked, next)
     }
 
+    /// The root's list with nobody on it, good for so many seconds.
+    pub(crate) fn crl_for(&self, seconds: i64) -> String {
+        let now = delius_sidecar::clock::unix_seconds();
+        let nobody: [&str; 0] = [];
+        let list = self.root.0.crl(&nobody, now - 3_600, now + seconds);
+        list.expect("a list")
+    }
+
     /// A list of the other root's, with nobody on it.
     pub(crate) fn crl_of_other_root(&self) -> String {
         Self::list(&self.other, &[], 1)

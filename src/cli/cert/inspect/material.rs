@@ -9,7 +9,7 @@ use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::show::{Certificate, KeyFile, Note, Part, Requested, RevocationList};
 use crate::cert::facts::{Facts, date, hex, printable};
-use crate::cert::issue::Request;
+use crate::cert::issue::{IssueError, Request};
 use crate::cert::load::{self, LoadError, Source};
 use crate::cert::verify::{self, Purpose, What};
 use crate::secret::Secret;
@@ -97,8 +97,14 @@ impl Material {
             self.chain.push(bytes.to_vec().into());
         } else if CertificateRevocationList::from_der(bytes).is_ok() {
             self.lists.push(bytes.to_vec());
-        } else if Request::read(bytes).is_ok() {
+        } else if !matches!(Request::read(bytes), Err(IssueError::Request(_))) {
+            // Also one that is refused, which is shown with its reason.
             self.requests.push(bytes.to_vec());
+        } else if load::is_pkcs12(bytes) {
+            // Before keys, which are told by their first bytes only.
+            self.damaged = Some(String::from(
+                "it is a PKCS#12 store, which cannot be looked into without its password (--password-file)",
+            ));
         } else if let Ok(key) = PrivateKeyDer::try_from(bytes.to_vec()) {
             let kind = match key {
                 PrivateKeyDer::Pkcs1(_) => SectionKind::RsaPrivateKey,
@@ -106,10 +112,6 @@ impl Material {
                 _ => SectionKind::PrivateKey,
             };
             self.keys.push((kind, Secret::new(key.secret_der().to_vec())));
-        } else if is_pkcs12(bytes) {
-            self.damaged = Some(String::from(
-                "it is a PKCS#12 store, which cannot be looked into without its password (--password-file)",
-            ));
         }
     }
 
@@ -199,14 +201,6 @@ impl Material {
         }
         part
     }
-}
-
-/// A sequence that begins with the number 3 (RFC 7292 section 4), then any other sequence.
-pub(super) fn is_pkcs12(bytes: &[u8]) -> bool {
-    matches!(
-        bytes,
-        [0x30, 0x82, _, _, 2, 1, 3, ..] | [0x30, 0x81, _, 2, 1, 3, ..] | [0x30, 0x80, 2, 1, 3, ..]
-    )
 }
 
 /// Of a chain everything; of CA certificates by themselves only what their dates and keys say.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::super::files;
-use super::material::{Material, is_pkcs12};
+use super::material::Material;
 use super::show::{Note, Report};
 use crate::cert::facts::{Facts, printable};
 use crate::cert::load;
@@ -23,7 +23,7 @@ pub(super) fn file(path: &Path, side: Option<Purpose>, password: Option<&Path>, 
         Ok(bytes) => bytes,
         Err(error) => return report.wrong(printable(&format!("{error:#}"))),
     };
-    let material = match password.filter(|_| is_pkcs12(bytes.expose())) {
+    let material = match password.filter(|_| load::is_pkcs12(bytes.expose())) {
         Some(password) => match unlock(bytes.expose(), password) {
             Ok(material) => material,
             Err(error) => return report.wrong(printable(&format!("{error:#}"))),

@@ -1,5 +1,6 @@
 //! The certificates that a running sidecar or gateway uses: `GET /certs` of its observe address.
 
+use std::io::{self, ErrorKind};
 use std::net::ToSocketAddrs as _;
 use std::time::Duration;
 
@@ -43,7 +44,10 @@ fn ask(url: &str, timeout: i64) -> anyhow::Result<Vec<Value>> {
         bail!("the name in {authority} has no address");
     };
     let timeout = Duration::from_secs(timeout.unsigned_abs());
-    let answer = Ask::get("/certs").send(address, timeout).with_context(unreachable)?;
+    let answer = Ask::get("/certs")
+        .send(address, timeout)
+        .map_err(|error| slow(error, timeout));
+    let answer = answer.with_context(unreachable)?;
     if answer.status != 200 {
         bail!(
             "{authority} answered /certs with status {}; is it a sidecar's observe address?",
@@ -55,6 +59,17 @@ fn ask(url: &str, timeout: i64) -> anyhow::Result<Vec<Value>> {
     match body.get("certificates").and_then(Value::as_array) {
         Some(certificates) => Ok(certificates.iter().cloned().map(clean).collect()),
         None => bail!("what {authority} answered names no certificates; is it a sidecar's observe address?"),
+    }
+}
+
+/// The system has no good words for a time that ran out.
+fn slow(error: io::Error, timeout: Duration) -> io::Error {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => io::Error::new(
+            ErrorKind::TimedOut,
+            format!("no answer within {} seconds", timeout.as_secs()),
+        ),
+        _ => error,
     }
 }
 
