@@ -120,7 +120,16 @@ impl Directory {
     }
 
     pub(super) fn index(&self) -> anyhow::Result<Index> {
-        Index::load(&self.file("index.json"))
+        let index = self.file("index.json");
+        // Its loss would be the end of every revocation: the next list would be empty, and be number one again.
+        if self.file("crl.pem").exists() && !index.exists() {
+            bail!(
+                "{} is missing, and crl.pem is there: without the index the next list would forget what was revoked; \
+                 bring it back from its backup",
+                index.display()
+            );
+        }
+        Index::load(&index)
     }
 
     pub(super) fn save(&self, index: &Index) -> anyhow::Result<()> {

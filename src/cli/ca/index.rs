@@ -57,7 +57,7 @@ impl Default for Index {
 }
 
 impl Index {
-    /// A CA of the first days has none yet.
+    /// A CA without a revocation list has none yet.
     pub(super) fn load(path: &Path) -> anyhow::Result<Self> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,

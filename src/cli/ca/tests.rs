@@ -381,3 +381,19 @@ fn what_makes_a_directory_a_ca_is_written_last() {
         "killed in between, a CA without its issuing CA would sign with the root"
     );
 }
+
+#[test]
+fn a_lost_index_does_not_take_back_what_was_revoked() {
+    let dir = tempfile::tempdir().unwrap();
+    run("init --dir DIR/ca", dir.path()).unwrap();
+    let list = fs::read(dir.path().join("ca/crl.pem")).unwrap();
+    fs::remove_file(dir.path().join("ca/index.json")).unwrap();
+    let refused = take("crl --dir DIR/ca", dir.path()).unwrap_err().to_string();
+    assert!(
+        refused.contains("index.json") && refused.contains("backup"),
+        "{refused}"
+    );
+    run("issue --dir DIR/ca --dns a --out DIR/c", dir.path()).unwrap_err();
+    assert!(!dir.path().join("c").exists());
+    assert_eq!(fs::read(dir.path().join("ca/crl.pem")).unwrap(), list);
+}
