@@ -56,7 +56,7 @@ pub(super) struct DoctorArgs {
     /// The longest wait for each step (connection, handshake, reply) instead of the configured ones.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     patience: Option<Duration>,
-    /// The path to GET, behind the upstream's base path; otherwise the configured `trial`, or `HEAD /`.
+    /// The path to GET, behind the upstream's base path; otherwise the configured `trial`, or `GET /`.
     #[arg(long, value_name = "PATH", value_parser = path)]
     path: Option<String>,
     /// Look at this upstream only.
@@ -231,7 +231,7 @@ impl<'a> Ground<'a> {
         let (method, path, proves) = match (&args.path, &upstream.trial) {
             (Some(path), _) => ("GET", path.as_str(), true),
             (None, Some(trial)) => (trial.method.as_str(), trial.path.as_str(), true),
-            (None, None) => ("HEAD", "/", false),
+            (None, None) => ("GET", "/", false),
         };
         Ok(Self {
             upstream,

@@ -23,6 +23,21 @@ fn the_way_back_is_tried_before_it_is_taken() {
 }
 
 #[test]
+fn changed_terms_leave_the_way_back_to_the_certificate_before() {
+    let mut rotation = rotated(AUTOMATIC);
+    rotation.terms([8; 32], NOW);
+    rotation.tried(3, &passed(), NOW);
+    assert_eq!(number(&rotation), 3, "the same certificate on new terms");
+    assert_eq!(rotation.refused(3, NOW), [Action::Try(1)]);
+    assert_eq!(rotation.tried(1, &passed(), NOW), [promote(1, Some(3), Why::FallBack)]);
+    assert_eq!(
+        rotation.in_use().map(|held| held.terms),
+        Some([8; 32]),
+        "on the new terms"
+    );
+}
+
+#[test]
 fn a_way_back_that_does_not_work_either_is_not_taken() {
     let mut rotation = rotated(AUTOMATIC);
     rotation.refused(2, NOW);

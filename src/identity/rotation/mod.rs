@@ -372,8 +372,13 @@ impl Rotation {
             return Vec::new();
         };
         let from = self.in_use.replace(held);
-        if let Some(from) = from {
-            self.previous = Some(from);
+        match (&mut self.previous, from) {
+            // Only the terms are new, as with each day's list: the way back to another certificate stays, on those terms.
+            (Some(previous), Some(from)) if from.paper == held.paper && previous.paper != held.paper => {
+                previous.terms = held.terms;
+            }
+            (previous, Some(from)) => *previous = Some(from),
+            (_, None) => {}
         }
         self.falling = None;
         self.renewal = None;

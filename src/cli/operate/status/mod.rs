@@ -51,6 +51,9 @@ fn block(lineage: &Lineage, now: i64) -> String {
     if let Some(receipt) = &lineage.receipt {
         page.receipt(receipt);
     }
+    for warning in &lineage.warnings {
+        page.row("warning", warning);
+    }
     for (position, certificate) in lineage.server.iter().enumerate() {
         let label = if position == 0 { "server" } else { "" };
         page.short(label, certificate);
