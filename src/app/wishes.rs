@@ -95,6 +95,10 @@ impl Wishes {
                         ),
                     )),
                 ),
+                News::Found { number, next, .. } => {
+                    self.supersede(upstream, *number, next);
+                    continue;
+                }
                 News::Withdrawn { number } => (
                     *number,
                     Err(Refusal::new(
@@ -129,6 +133,23 @@ impl Wishes {
                 Some(refusal) => Err(refusal),
                 None => Ok(Reply::Done(said.join("; "))),
             });
+        }
+    }
+
+    /// Other files came during a trial: what was asked for is not on its way any more.
+    fn supersede(&mut self, upstream: &str, number: u64, next: &str) {
+        for waiting in &mut self.waiting {
+            let before = waiting.trials.len();
+            waiting
+                .trials
+                .retain(|(name, tried)| name != upstream || *tried >= number);
+            if waiting.trials.len() < before {
+                waiting.failed.push(Refusal::new(
+                    409,
+                    "superseded",
+                    format!("{upstream}: other files were found during the trial: generation {number}; {next}"),
+                ));
+            }
         }
     }
 

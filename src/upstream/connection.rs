@@ -61,6 +61,10 @@ impl Connection {
             Err(error) => {
                 target.meter.dialled(Err(error.fault.code));
                 if let Some(failure) = error.handshake {
+                    // The other side may have changed its CA, as new trust that waits for its trial knows.
+                    if matches!(failure, tls::Failure::UnknownIssuer) {
+                        generation.doubt();
+                    }
                     target.meter.handshake_failed(failure.as_str());
                 }
             }

@@ -73,6 +73,23 @@ fn when_the_one_in_use_is_refused_the_next_one_is_tried_again_soon() {
 }
 
 #[test]
+fn when_the_other_side_is_not_trusted_any_more_the_new_trust_is_tried_again_soon() {
+    let mut rotation = started(AUTOMATIC);
+    rotation.terms([8; 32], NOW);
+    let unreachable = Verdict::Unreachable(String::from("unknown issuer"));
+    let mut now = NOW;
+    for _ in 0..8 {
+        rotation.tried(2, &unreachable, now);
+        now += 73;
+        assert_eq!(rotation.tick(now), [Action::Try(2)]);
+    }
+    rotation.tried(2, &unreachable, now);
+    assert_eq!(rotation.tick(now + 30), []);
+    rotation.doubted(1, now + 30);
+    assert_eq!(rotation.tick(now + 32), [Action::Try(2)]);
+}
+
+#[test]
 fn the_alarm_names_what_the_operator_could_promote() {
     let mut rotation = rotated(MANUAL);
     rotation.roll_back(NOW).unwrap();

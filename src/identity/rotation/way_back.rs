@@ -51,6 +51,9 @@ impl Rotation {
         let again = |candidate: &Candidate| matches!(candidate.phase, Phase::Again { .. });
         let alternative =
             self.previous.is_some_and(|held| self.is_valid(&held, now)) || self.candidate.as_ref().is_some_and(again);
+        if self.in_use.is_some_and(|held| held.number == number) {
+            self.bring_forward(now);
+        }
         let recently = self
             .doubted
             .is_some_and(|at| (at..at + pace::BETWEEN_DOUBTS).contains(&now));
@@ -61,12 +64,12 @@ impl Rotation {
         vec![Action::Try(number)]
     }
 
-    /// What the other side did not accept before may be what it accepts now.
+    /// What the other side did not accept before may be what it accepts now, and what could not be reached then may be now.
     fn bring_forward(&mut self, now: i64) {
-        if let Some(candidate) = &mut self.candidate
-            && let Phase::Again { at, .. } = &mut candidate.phase
-        {
-            *at = (*at).min(now + pace::WHILE_REFUSED);
+        for next in self.candidate.iter_mut().chain(&mut self.renewal) {
+            if let Phase::Again { at, .. } = &mut next.phase {
+                *at = (*at).min(now + pace::WHILE_REFUSED);
+            }
         }
     }
 
