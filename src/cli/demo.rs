@@ -7,23 +7,19 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anstream::{eprintln, println};
-use clap::{Args, ValueEnum};
+use anstream::println;
+use clap::Args;
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::output::Format;
+use super::stage::{BOLD, DIM, GREEN, RED, RESET, on_stage, print_stage, print_step, seconds};
 use crate::rehearsal::child::Stop;
 use crate::rehearsal::demo::perform;
 use crate::rehearsal::drill::under_load;
 use crate::rehearsal::scene::{Purpose, Scene};
-use crate::rehearsal::step::{Line, Step, Verdict};
+use crate::rehearsal::step::{Step, Verdict};
 use crate::rehearsal::trial::{Outcome, Trial, trials};
 
-pub(super) const BOLD: &str = "\x1b[1m";
-pub(super) const DIM: &str = "\x1b[2m";
-pub(super) const GREEN: &str = "\x1b[32m";
-pub(super) const RED: &str = "\x1b[31m";
-pub(super) const RESET: &str = "\x1b[0m";
 /// While serving: how often the children are looked after.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -38,14 +34,8 @@ pub struct DemoArgs {
     #[arg(long)]
     serve: bool,
     /// How the result is printed
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Output {
-    Text,
-    Json,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    output: Format,
 }
 
 #[derive(Serialize)]
@@ -60,31 +50,12 @@ struct Told<'a> {
 
 /// Runs the demo.
 pub fn demo(args: DemoArgs) -> ExitCode {
-    let stop = Stop::default();
-    if let Err(error) = stop_on_signal(&stop) {
-        eprintln!("error: cannot wait for signals: {error}");
-        return ExitCode::FAILURE;
-    }
-    let program = match std::env::current_exe() {
-        Ok(program) => program,
-        Err(error) => {
-            eprintln!("error: cannot find the program's own file, which the demo starts again: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match show(&program, &args, &stop) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(said) => {
-            eprintln!("error: {said}");
-            ExitCode::FAILURE
-        }
-    }
+    on_stage("the demo", |program, stop| show(program, &args, stop))
 }
 
 /// `false`: not everything was shown.
 fn show(program: &Path, args: &DemoArgs, stop: &Stop) -> Result<bool, String> {
-    let text = args.output == Output::Text;
+    let text = args.output == Format::Text;
     let started = Instant::now();
     let mut scene =
         Scene::set(program, &std::env::temp_dir(), Purpose::Demo, stop).map_err(|error| error.to_string())?;
@@ -151,37 +122,6 @@ fn show(program: &Path, args: &DemoArgs, stop: &Stop) -> Result<bool, String> {
     Ok(failed == 0 && !broken)
 }
 
-pub(super) fn print_stage(who: &str, scene: &Scene, took: Duration) {
-    let stage = scene.stage();
-    println!("{BOLD}The path, on this machine{RESET}\n");
-    println!("  {who} ──HTTP──▶ sidecar ══mutual TLS══▶ gateway ──HTTP──▶ Delius stand-in");
-    println!("  sidecar         http://{}", stage.sidecar);
-    println!("  gateway         https://{}", stage.gateway);
-    println!("  Delius stand-in http://{}", stage.delius.address());
-    println!(
-        "  {DIM}a throw-away CA, valid for a day; all files in {}{RESET}",
-        scene.directory().display()
-    );
-    println!("  {DIM}up after {}{RESET}", seconds(took));
-}
-
-pub(super) fn print_step(number: usize, step: &Step) {
-    println!("\n{BOLD}{number}. {}{RESET}", step.title);
-    for line in &step.lines {
-        let (mark, text) = match line {
-            Line::Sent(text) => ("→", text),
-            Line::Came(text) => ("←", text),
-            Line::Note(text) => (" ", text),
-        };
-        println!("   {mark} {}", text.replace('\n', "\n       "));
-    }
-    let took = seconds(step.took);
-    match &step.verdict {
-        Verdict::Shown => println!("   {GREEN}✓ shown{RESET} {DIM}({took}){RESET}"),
-        Verdict::Failed(reason) => println!("   {RED}✗ not shown: {reason}{RESET} {DIM}({took}){RESET}"),
-    }
-}
-
 fn print_summary(shown: usize, steps: &[Step], took: Duration) {
     let colour = if shown == steps.len() { GREEN } else { RED };
     println!(
@@ -211,32 +151,4 @@ fn print_trials(trials: &[Trial]) {
         }
     }
     println!("\nrunning until Ctrl-C");
-}
-
-pub(super) fn seconds(took: Duration) -> String {
-    if took < Duration::from_secs(1) {
-        format!("{} ms", took.as_millis())
-    } else {
-        format!("{:.1} s", took.as_secs_f64())
-    }
-}
-
-/// Ctrl-C and SIGTERM become a request to stop, so that children and files go before the program does.
-pub(super) fn stop_on_signal(stop: &Stop) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut terminate, mut interrupt) = {
-        let _inside = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
-    };
-    let stop = stop.clone();
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        });
-        stop.request();
-    })?;
-    Ok(())
 }

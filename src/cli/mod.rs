@@ -14,6 +14,7 @@ pub mod output;
 pub mod rehearse;
 mod run;
 pub mod span;
+mod stage;
 pub mod standin;
 
 use std::ffi::OsString;

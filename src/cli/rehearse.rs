@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use anstream::{eprintln, println};
 use clap::Args;
 
-use super::demo::{BOLD, DIM, GREEN, Output, RED, RESET, print_stage, print_step, seconds, stop_on_signal};
+use super::output::Format;
+use super::stage::{BOLD, DIM, GREEN, RED, RESET, on_stage, print_stage, print_step, seconds};
 use crate::rehearsal::child::Stop;
 use crate::rehearsal::drill::{self, Outcome};
 use crate::rehearsal::scene::{Purpose, Scene};
@@ -37,8 +38,8 @@ pub struct RehearseArgs {
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
     /// How the result is printed
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    output: Format,
     /// Put all files into a new directory below this one, and leave them there
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -46,30 +47,11 @@ pub struct RehearseArgs {
 
 /// Runs the rehearsal.
 pub fn rehearse(args: &RehearseArgs) -> ExitCode {
-    let stop = Stop::default();
-    if let Err(error) = stop_on_signal(&stop) {
-        eprintln!("error: cannot wait for signals: {error}");
-        return ExitCode::FAILURE;
-    }
-    let program = match std::env::current_exe() {
-        Ok(program) => program,
-        Err(error) => {
-            eprintln!("error: cannot find the program's own file, which the rehearsal starts again: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match perform(&program, args, &stop) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(said) => {
-            eprintln!("error: {said}");
-            ExitCode::FAILURE
-        }
-    }
+    on_stage("the rehearsal", |program, stop| perform(program, args, stop))
 }
 
 fn perform(program: &Path, args: &RehearseArgs, stop: &Stop) -> Result<bool, String> {
-    let text = args.output == Output::Text;
+    let text = args.output == Format::Text;
     let base = match &args.keep {
         Some(keep) => std::fs::create_dir_all(keep)
             .and_then(|()| keep.canonicalize())

@@ -13,7 +13,7 @@ use super::client::Client;
 use super::exchange::{Broken, Exchange, Finished, Progress, Terms};
 use super::own::invite;
 use super::plan::Lane;
-use super::succession::{looks_like_a_refusal, refused_unread};
+use super::succession::{refused_unread, replied};
 use super::way::{Way, connect};
 use super::worker::{Lender, Worker, Workspace, World};
 use super::{After, Forwarded, REPLY_PATIENCE, Story, exchange_h2};
@@ -283,10 +283,7 @@ async fn attempt(
     };
     match result {
         Ok(finished) => {
-            story.status = progress.status.unwrap_or(0);
-            if looks_like_a_refusal(story.status) {
-                connection.generation.doubt();
-            }
+            replied(story, &connection.generation);
             if finished.upstream_reusable {
                 lender.put(connection, &worker.spares);
             } else {
@@ -354,10 +351,7 @@ async fn share(
     };
     match result {
         Ok(finished) => {
-            story.status = progress.status.unwrap_or(0);
-            if looks_like_a_refusal(story.status) {
-                generation.doubt();
-            }
+            replied(story, &generation);
             Ok(finished)
         }
         Err(broken) => Err(Failed {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::Story;
 use super::exchange::{Broken, Progress};
 use super::worker::Lender;
 use crate::fault::Code;
@@ -26,9 +27,17 @@ pub(super) fn refused_unread(broken: &Broken, answered: bool, progress: &Progres
     refusal && !answered && !progress.reply_begun && (replayable || !progress.request_begun)
 }
 
+/// The upstream's reply was passed on whole.
+pub(super) fn replied(story: &mut Story, generation: &Generation) {
+    story.status = story.progress.status.unwrap_or(0);
+    if looks_like_a_refusal(story.status) {
+        generation.doubt();
+    }
+}
+
 /// How servers say in HTTP that they do not accept the certificate (nginx: 400) or whom it names (403). The answer may as
 /// well be about the request: it is a reason to ask, and no refusal yet.
-pub(super) const fn looks_like_a_refusal(status: u16) -> bool {
+const fn looks_like_a_refusal(status: u16) -> bool {
     matches!(status, 400 | 401 | 403 | 495 | 496)
 }
 

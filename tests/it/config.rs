@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use delius_sidecar::cert::issue::{Authority, Purposes, Spec, Validity};
-use delius_sidecar::cli::check::{self, CheckArgs, ConfigArgs, Output, Verdict};
+use delius_sidecar::cli::check::{self, CheckArgs, ConfigArgs, Verdict};
+use delius_sidecar::cli::output::Format;
 use delius_sidecar::config::settings::{
     Address, Authorization, Material, Promotion, Revocation, Scheme, Settings, Stale, Trust,
 };
@@ -587,7 +588,7 @@ fn arguments(config: PathBuf, no_files: bool) -> CheckArgs {
         file: ConfigArgs { config: Some(config) },
         no_files,
         gateway: false,
-        output: Output::Text,
+        output: Format::Text,
     }
 }
 
@@ -763,7 +764,7 @@ fn the_command_line_is_consistent_and_its_help_has_an_example() {
     let line =
         <Line as clap::Parser>::try_parse_from(["check", "--config", "f.toml", "--output", "json"]).expect("parsed");
     assert_eq!(line.check.file.config.as_deref(), Some(Path::new("f.toml")));
-    assert_eq!(line.check.output, Output::Json);
+    assert_eq!(line.check.output, Format::Json);
 }
 
 #[test]

@@ -4,50 +4,18 @@ use std::net::SocketAddr;
 
 use crate::support::bin::{NOMS, STATUS, Sidecar};
 use crate::support::findings::Findings;
+use crate::support::gateway;
 use crate::support::hostile::{self, Hostile, fields};
 use crate::support::origin;
-use crate::support::peer::{Tls, write_leaf};
+use crate::support::peer::Tls;
 use crate::support::pki::{APP, Key, Leaf, NDH, pki};
 use crate::support::raw::{Broken, Client, Reply};
-use crate::support::world::{World, text};
+use crate::support::world::World;
 
 /// A gateway that lets the allocation manager read, in front of this service.
 fn gateway(service: SocketAddr) -> Sidecar {
-    let directory = tempfile::Builder::new()
-        .prefix("delius-gateway-")
-        .tempdir()
-        .expect("a temporary directory");
-    let (chain, key) = write_leaf(directory.path(), "gateway", &pki().server(Key::Ecdsa));
-    let ca = directory.path().join("client-ca.crt");
-    std::fs::write(&ca, pki().root_pem()).expect("write the client CA");
-    let config = format!(
-        r#"
-[gateway]
-address = "127.0.0.1:0"
-certificate = {chain}
-private_key = {key}
-client_ca = {ca}
-[[gateway.allow]]
-name = "allocation-manager"
-dns = "{APP}"
-routes = ["GET /p/{{nomsNumber}}", "* /t/{{case}}", "* /echo/{{case}}", "GET /bytes/{{size}}"]
-[drain]
-deadline = "2s"
-quiet = "50ms"
-[log]
-format = "json"
-[observe]
-address = "127.0.0.1:0"
-[upstream.delius]
-url = "http://{service}"
-unsafe_plain = true
-"#,
-        chain = text(&chain.display().to_string()),
-        key = text(&key.display().to_string()),
-        ca = text(&ca.display().to_string()),
-    );
-    Sidecar::try_start("gateway", directory, &config)
-        .unwrap_or_else(|(status, printed)| panic!("it did not start: {status}\n{printed}\n{config}"))
+    let routes = r#"["GET /p/{nomsNumber}", "* /t/{case}", "* /echo/{case}", "GET /bytes/{size}"]"#;
+    gateway::start(service, routes, &pki().root_pem(), "")
 }
 
 fn plain_echo() -> Hostile {

@@ -8,55 +8,24 @@ use rustls::ClientConfig;
 
 use crate::support::bin::Sidecar;
 use crate::support::eventually;
+use crate::support::gateway;
 use crate::support::hostile::{self, Hostile};
 use crate::support::peer::{Tls, write_leaf};
-use crate::support::pki::{APP, Key, Leaf, NDH, pki};
+use crate::support::pki::{Key, Leaf, NDH, pki};
 use crate::support::raw::Client;
 use crate::support::world::text;
 
-/// A gateway with these lines more in its table.
+/// A gateway with these lines more in its table; its list is `crl.pem` beside its configuration.
 fn gateway(service: &Hostile, client_ca: &str, crl: Option<&str>, more: &str) -> Sidecar {
-    let directory = tempfile::Builder::new().prefix("delius-gateway-").tempdir();
-    let directory = directory.expect("a temporary directory");
-    let (chain, key) = write_leaf(directory.path(), "gateway", &pki().server(Key::Ecdsa));
-    let ca = directory.path().join("client-ca.crt");
-    put(&ca, client_ca);
-    let list = directory.path().join("crl.pem");
-    let crl = crl.map_or_else(String::new, |crl| {
+    let routes = r#"["* /t/{case}"]"#;
+    let Some(crl) = crl else {
+        return gateway::start(service.address(), routes, client_ca, more);
+    };
+    gateway::start_with(service.address(), routes, client_ca, |directory| {
+        let list = directory.join("crl.pem");
         put(&list, crl);
-        format!("crl = {}", text(&list.display().to_string()))
-    });
-    let service = service.address();
-    let config = format!(
-        r#"
-[gateway]
-address = "127.0.0.1:0"
-certificate = {chain}
-private_key = {key}
-client_ca = {ca}
-{crl}
-{more}
-[[gateway.allow]]
-name = "allocation-manager"
-dns = "{APP}"
-routes = ["* /t/{{case}}"]
-[drain]
-deadline = "2s"
-quiet = "50ms"
-[log]
-format = "json"
-[observe]
-address = "127.0.0.1:0"
-[upstream.delius]
-url = "http://{service}"
-unsafe_plain = true
-"#,
-        chain = text(&chain.display().to_string()),
-        key = text(&key.display().to_string()),
-        ca = text(&ca.display().to_string()),
-    );
-    Sidecar::try_start("gateway", directory, &config)
-        .unwrap_or_else(|(status, printed)| panic!("it did not start: {status}\n{printed}\n{config}"))
+        format!("crl = {}\n{more}", text(&list.display().to_string()))
+    })
 }
 
 fn put(path: &Path, content: &str) {

@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anstream::{AutoStream, ColorChoice};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
 use super::files::regular;
+use super::output::Format;
 use crate::clock;
 use crate::config::{self, Loaded, Place, Problem, Problems, Severity, Source, Style};
 
@@ -46,14 +47,8 @@ pub struct CheckArgs {
     #[arg(long)]
     pub gateway: bool,
     /// How the result is printed.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    Text,
-    Json,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
 }
 
 /// The texts of one configuration, the lowest layer first, and the files that they came from.
@@ -246,13 +241,13 @@ fn finish<T>(
     }
 }
 
-fn print(verdict: &Verdict, output: Output) -> io::Result<()> {
+fn print(verdict: &Verdict, output: Format) -> io::Result<()> {
     let problems = &verdict.problems;
     let (errors, warnings) = (problems.count(Severity::Error), problems.count(Severity::Warning));
     let kind = if verdict.gateway { "gateway" } else { "run" };
     let mut out = io::stdout().lock();
     match output {
-        Output::Json => {
+        Format::Json => {
             let files: Vec<String> = verdict.paths.iter().map(|path| path.display().to_string()).collect();
             let found = json!({
                 "usable": errors == 0,
@@ -264,7 +259,7 @@ fn print(verdict: &Verdict, output: Output) -> io::Result<()> {
             });
             writeln!(out, "{found:#}")
         }
-        Output::Text => {
+        Format::Text => {
             let stderr = io::stderr();
             let style = match AutoStream::choice(&stderr) {
                 ColorChoice::Never => Style::Plain,

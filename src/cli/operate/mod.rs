@@ -17,7 +17,7 @@ use clap::{Args, Subcommand};
 use jiff::fmt::friendly::SpanParser;
 use serde_json::{Value, json};
 
-use super::check::Output;
+use super::output::Format;
 use crate::clock;
 use crate::control::client::{self, Answer, AskError};
 use crate::identity::status::{Lineage, Report};
@@ -68,8 +68,8 @@ pub struct StatusArgs {
     #[command(flatten)]
     place: Place,
     /// How the result is printed.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    output: Format,
 }
 
 #[derive(Args, Debug)]
@@ -82,8 +82,8 @@ pub struct ChangeArgs {
     #[command(flatten)]
     place: Place,
     /// How the result is printed.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    output: Format,
 }
 
 #[derive(Args, Debug)]
@@ -96,8 +96,8 @@ pub struct RollbackArgs {
     #[command(flatten)]
     place: Place,
     /// How the result is printed.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    output: Format,
 }
 
 /// Wait until the sidecar is ready: for a hook, in an image without a shell.
@@ -202,11 +202,11 @@ fn show_status(socket: &Path, args: &StatusArgs) -> Result<(), Failure> {
     }
     let mut out = io::stdout().lock();
     match args.output {
-        Output::Json => {
+        Format::Json => {
             let report = serde_json::to_value(&report).map_err(io::Error::from)?;
             writeln!(out, "{report:#}")?;
         }
-        Output::Text => write!(out, "{}", printable(&status::text(&report, clock::unix_seconds())))?,
+        Format::Text => write!(out, "{}", printable(&status::text(&report, clock::unix_seconds())))?,
     }
     Ok(())
 }
@@ -238,7 +238,7 @@ fn change(
     command: &str,
     selection: &Selection,
     reason: Option<&str>,
-    output: Output,
+    output: Format,
 ) -> Result<(), Failure> {
     let mut body = json!({});
     let given = [
@@ -255,15 +255,15 @@ fn change(
     let answer = said(client::ask(socket, "POST", &target, Some(&body), LATE), output)?;
     let mut out = io::stdout().lock();
     match (output, answer["done"].as_str()) {
-        (Output::Json, _) => writeln!(out, "{answer:#}")?,
-        (Output::Text, Some(sentence)) => writeln!(out, "{}", printable(sentence))?,
-        (Output::Text, None) => return Err(Failure::Strange(socket.to_owned())),
+        (Format::Json, _) => writeln!(out, "{answer:#}")?,
+        (Format::Text, Some(sentence)) => writeln!(out, "{}", printable(sentence))?,
+        (Format::Text, None) => return Err(Failure::Strange(socket.to_owned())),
     }
     Ok(())
 }
 
 /// The body of an answer that agrees; a failure as JSON on standard output as well, where JSON was wanted.
-fn said(asked: Result<Answer, AskError>, output: Output) -> Result<Value, Failure> {
+fn said(asked: Result<Answer, AskError>, output: Format) -> Result<Value, Failure> {
     let (failure, body) = match asked {
         Ok(answer) if answer.status == 200 => return Ok(answer.body),
         Ok(answer) => (Failure::Refused(detail(&answer)), answer.body),
@@ -272,7 +272,7 @@ fn said(asked: Result<Answer, AskError>, output: Output) -> Result<Value, Failur
             (error.into(), body)
         }
     };
-    if output == Output::Json {
+    if output == Format::Json {
         writeln!(io::stdout(), "{body:#}")?;
     }
     Err(failure)

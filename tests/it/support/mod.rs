@@ -8,6 +8,7 @@ pub(crate) mod apache;
 pub(crate) mod bin;
 pub(crate) mod chains;
 pub(crate) mod findings;
+pub(crate) mod gateway;
 pub(crate) mod h2;
 pub(crate) mod handshake;
 pub(crate) mod hostile;
