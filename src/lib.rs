@@ -27,8 +27,15 @@ pub mod secret;
 
 // judgement: pure
 pub mod cert;
+pub mod mapping;
 pub mod route;
 pub mod wire;
+
+// judgement of two sides: pure
+pub mod compare;
+
+// judgement of the switch-over: pure
+pub mod switch;
 
 // input and life
 pub mod config;
@@ -41,11 +48,17 @@ pub mod transport;
 // supplies
 pub mod identity;
 
+// supplies over the other's connections
+pub mod token;
+
 // upstream
 pub mod upstream;
 
 // pipeline
 pub mod proxy;
+
+// the other leg, beside the pipeline
+pub mod shadow;
 
 // front doors
 pub mod control;

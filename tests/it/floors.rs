@@ -15,7 +15,9 @@ const LONGEST: usize = 400;
 const LONG_FILES: &[(&str, &str)] = &[];
 
 /// Rooms that touch no world: what they need comes as an argument.
-const PURE: &[&str] = &["fault", "secret", "cert", "route", "wire", "config"];
+const PURE: &[&str] = &[
+    "fault", "secret", "cert", "mapping", "route", "wire", "compare", "switch", "config",
+];
 
 /// What is plain data in `std::net`; everything else there opens sockets or asks the resolver.
 const ADDRESS_TYPES: &[&str] = &[

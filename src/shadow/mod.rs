@@ -1,0 +1,1 @@
+//! The other leg, asked beside the request: replies are compared, and nobody waits for it.

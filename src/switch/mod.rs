@@ -1,0 +1,1 @@
+//! Which leg answers: modes, the canary split by person, gates and their evidence. Pure.
