@@ -208,10 +208,7 @@ mod tests {
         let report = Report::default();
         let table = file::parse(0, text, &report).expect("valid TOML");
         conform(schema::RUN, &table, "", &report);
-        let source = Source {
-            name: "f".to_owned(),
-            text: text.to_owned(),
-        };
+        let source = Source::new("f", text);
         report
             .into_problems(&[source])
             .annotated(crate::config::problem::Style::Plain)

@@ -215,10 +215,7 @@ mod tests {
             .map(|(name, text)| ((*name).into(), (*text).into()))
             .collect();
         apply(schema::RUN, &mut tree, &variables, &report);
-        let source = Source {
-            name: "f".into(),
-            text: file.into(),
-        };
+        let source = Source::new("f", file);
         (tree, report.into_problems(&[source]).lines())
     }
 

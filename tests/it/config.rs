@@ -51,10 +51,7 @@ url = "http://delius.example:8081"
 "#;
 
 fn source(name: &str, text: &str) -> Source {
-    Source {
-        name: name.to_owned(),
-        text: text.to_owned(),
-    }
+    Source::new(name, text)
 }
 
 fn run(text: &str) -> Result<Loaded<Settings>, Problems> {
