@@ -33,6 +33,10 @@ pub enum Code {
     IdentityExpired,
     /// There is no certificate to show.
     IdentityMissing,
+    /// No valid token can be had; an expired one is never sent.
+    TokenUnavailable,
+    /// The API refuses a token that is fresh.
+    TokenRefused,
     /// The upstream did not answer in time.
     UpstreamTimeout,
     /// The upstream connection died before the reply was complete.
@@ -43,7 +47,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the contract's table.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::RequestMalformed,
         Self::RequestTooLarge,
         Self::RequestTimeout,
@@ -55,6 +59,8 @@ impl Code {
         Self::IdentityRejected,
         Self::IdentityExpired,
         Self::IdentityMissing,
+        Self::TokenUnavailable,
+        Self::TokenRefused,
         Self::UpstreamTimeout,
         Self::UpstreamReset,
         Self::UpstreamInvalid,
@@ -75,6 +81,8 @@ impl Code {
             Self::IdentityRejected => "identity_rejected",
             Self::IdentityExpired => "identity_expired",
             Self::IdentityMissing => "identity_missing",
+            Self::TokenUnavailable => "token_unavailable",
+            Self::TokenRefused => "token_refused",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamInvalid => "upstream_invalid",
@@ -86,7 +94,11 @@ impl Code {
     pub const fn side(self) -> Side {
         match self {
             Self::RequestMalformed | Self::RequestTooLarge | Self::RequestTimeout | Self::RouteUnknown => Side::Caller,
-            Self::Overloaded | Self::CircuitOpen | Self::IdentityExpired | Self::IdentityMissing => Side::Sidecar,
+            Self::Overloaded
+            | Self::CircuitOpen
+            | Self::IdentityExpired
+            | Self::IdentityMissing
+            | Self::TokenUnavailable => Side::Sidecar,
             _ => Side::Upstream,
         }
     }

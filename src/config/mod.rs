@@ -21,6 +21,7 @@ mod material;
 mod read;
 mod run;
 mod schema;
+mod token;
 mod url;
 mod validate;
 mod value;

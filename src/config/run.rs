@@ -6,6 +6,7 @@ use super::credentials;
 use super::problem::{Place, Problem};
 use super::read::Reader;
 use super::settings::{Address, Authorization, Leg, Listen, Route, Settings};
+use super::token;
 use super::validate::{self, Side};
 use super::value;
 use crate::route::table::ConflictKind;
@@ -30,8 +31,16 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<Settings> {
     }
     let named = top.named("upstream");
     let upstream_names: Vec<&str> = named.iter().map(|(name, _)| *name).collect();
+    let tokens_named = top.named("token");
+    let token_names: Vec<&str> = tokens_named.iter().map(|(name, _)| *name).collect();
+    let mut tokens = BTreeMap::new();
+    for (name, at) in &tokens_named {
+        let token = token::token(at, &upstream_names, listen.caller_timeout);
+        tokens.insert((*name).to_owned(), token);
+    }
     let side = Side::Run {
         identities: &identity_names,
+        tokens: &token_names,
     };
     let mut upstreams = BTreeMap::new();
     for (name, at) in &named {
@@ -52,6 +61,12 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<Settings> {
         &identity_names,
         named.iter().filter_map(|(_, at)| at.text("identity")),
     );
+    unused(
+        top,
+        "token",
+        &token_names,
+        named.iter().filter_map(|(_, at)| at.text("token")),
+    );
     let legs: Vec<_> = rows.iter().map(|(_, at)| at.table("ndh")).collect();
     unused(
         top,
@@ -67,6 +82,7 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<Settings> {
         log: validate::log(&top.table("log")),
         identities: all(identities)?,
         upstreams: all(upstreams)?,
+        tokens: all(tokens)?,
         routes: routes.into_iter().collect::<Option<_>>()?,
     })
 }

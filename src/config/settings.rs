@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use super::material::{Material, Revocation, Stale};
+pub use super::token::{ClientCredentials, DeliusLogon, GrantIn, Source, Token};
 use crate::cert::peer::Pattern;
 use crate::route::{Methods, Template};
 
@@ -21,6 +22,7 @@ pub struct Settings {
     pub log: Log,
     pub identities: BTreeMap<String, Identity>,
     pub upstreams: BTreeMap<String, Upstream>,
+    pub tokens: BTreeMap<String, Token>,
     pub routes: Vec<Route>,
 }
 
@@ -146,6 +148,8 @@ pub struct Upstream {
     pub crl: Option<Revocation>,
     /// Key into `Settings::identities`; always `None` for a gateway.
     pub identity: Option<String>,
+    /// Key into `Settings::tokens`; always `None` for a gateway.
+    pub token: Option<String>,
     /// The request that proves a new identity.
     pub trial: Option<Trial>,
     pub times: Times,
