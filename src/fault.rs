@@ -33,9 +33,9 @@ pub enum Code {
     IdentityExpired,
     /// There is no certificate to show.
     IdentityMissing,
-    /// No valid token for the upstream can be had.
+    /// No valid token can be had; an expired one is never sent.
     TokenUnavailable,
-    /// The upstream refuses a token that is fresh.
+    /// The API refuses a token that is fresh.
     TokenRefused,
     /// The upstream did not answer in time.
     UpstreamTimeout,

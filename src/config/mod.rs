@@ -24,6 +24,7 @@ mod route_schema;
 mod routes;
 mod run;
 mod schema;
+mod token;
 mod url;
 mod validate;
 mod value;

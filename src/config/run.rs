@@ -8,6 +8,7 @@ use super::problem::{Place, Problem};
 use super::read::Reader;
 use super::routes::{self, Names};
 use super::settings::{Address, Listen, Settings};
+use super::token;
 use super::validate::{self, Side};
 use super::value;
 use crate::route::Table;
@@ -29,8 +30,16 @@ pub(super) fn settings(top: &Reader<'_>, sources: &[Source]) -> Option<Settings>
     }
     let named = top.named("upstream");
     let upstream_names: Vec<&str> = named.iter().map(|(name, _)| *name).collect();
+    let tokens_named = top.named("token");
+    let token_names: Vec<&str> = tokens_named.iter().map(|(name, _)| *name).collect();
+    let mut tokens = BTreeMap::new();
+    for (name, at) in &tokens_named {
+        let token = token::token(at, &upstream_names, listen.caller_timeout);
+        tokens.insert((*name).to_owned(), token);
+    }
     let side = Side::Run {
         identities: &identity_names,
+        tokens: &token_names,
     };
     let mut upstreams = BTreeMap::new();
     for (name, at) in &named {
@@ -64,6 +73,16 @@ pub(super) fn settings(top: &Reader<'_>, sources: &[Source]) -> Option<Settings>
         .collect();
     unused(
         top,
+        "token",
+        &token_names,
+        named
+            .iter()
+            .map(|(_, at)| at)
+            .chain(&legs)
+            .filter_map(|at| at.text("token")),
+    );
+    unused(
+        top,
         "upstream",
         &upstream_names,
         legs.iter().filter_map(|leg| leg.text("upstream")),
@@ -80,6 +99,7 @@ pub(super) fn settings(top: &Reader<'_>, sources: &[Source]) -> Option<Settings>
         log: validate::log(&top.table("log")),
         identities: all(identities)?,
         upstreams,
+        tokens: all(tokens)?,
         units,
         routes: placed.into_iter().map(|(_, route)| route).collect(),
         switch: routes::switch(&top.table("switch")),

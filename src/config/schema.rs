@@ -7,6 +7,7 @@
 
 use super::file::{Kind, Value};
 use super::route_schema::{GROUP, ROUTE, SWITCH};
+use super::token;
 use super::url;
 use super::value::{self, Complaint};
 
@@ -27,6 +28,8 @@ pub(super) enum Shape {
     Size(u64, u64),
     /// A text or a list of texts.
     Texts,
+    /// A table whose keys are free and whose values are texts: `{ name = "value" }`.
+    Pairs(Check),
     /// One of a few words.
     Choice(&'static [&'static str]),
     /// A table with these keys.
@@ -66,7 +69,7 @@ pub(super) const RUN: Fields = &[
     ("group", Shape::Named(GROUP)),
     ("route", Shape::Rows(ROUTE)),
     ("switch", Shape::Table(SWITCH)),
-    ("token", LATER),
+    ("token", Shape::Named(TOKEN)),
     ("trace", LATER),
     (
         "gateway",
@@ -153,9 +156,30 @@ const UPSTREAM: Fields = &[
     ("timeouts", Shape::Table(TIMEOUTS)),
     ("pool", Shape::Table(POOL)),
     ("breaker", Shape::Table(BREAKER)),
-    ("token", LATER),
+    ("token", NAME),
     ("crl", PATH),
     ("crl_stale", STALE),
+];
+
+const TOKEN: Fields = &[
+    ("kind", Shape::Choice(&["client-credentials", "delius-logon"])),
+    ("url", Shape::Text(|text| url::url(text).map(drop))),
+    ("unsafe_plain", Shape::Switch),
+    ("trust", PATH),
+    ("server_name", Shape::Text(|text| value::server_name(text).map(drop))),
+    ("tls_min", TLS_MIN),
+    ("client_id_file", PATH),
+    ("client_secret_file", PATH),
+    ("username_header", Shape::Text(|text| token::header(text).map(drop))),
+    ("users", Shape::Count(1, 100_000)),
+    ("scopes", Shape::Texts),
+    ("parameters", Shape::Pairs(|_| Ok(()))),
+    ("grant_in", Shape::Choice(&["body", "query"])),
+    ("refresh_ahead", Shape::Duration),
+    ("timeout", Shape::Duration),
+    ("upstream", NAME),
+    ("path", Shape::Text(|text| token::path(text).map(drop))),
+    ("user_file", PATH),
 ];
 
 const TIMEOUTS: Fields = &[
@@ -265,6 +289,11 @@ pub(super) fn fits(shape: Shape, value: &Value) -> Result<(), Complaint> {
         (Shape::Texts, Kind::Text(_)) => Ok(()),
         (Shape::Texts, Kind::List(items)) if items.iter().all(|item| matches!(item.kind, Kind::Text(_))) => Ok(()),
         (Shape::Texts, _) => other("a text or a list of texts"),
+        (Shape::Pairs(check), Kind::Table(table)) => {
+            let values = table.0.values().map(|entry| &entry.value);
+            values.map(|value| fits(Shape::Text(check), value)).collect()
+        }
+        (Shape::Pairs(_), _) => other("a table of texts"),
         (Shape::Choice(words), Kind::Text(text)) if words.contains(&text.as_str()) => Ok(()),
         (Shape::Choice(_), Kind::Text(text)) => {
             let wrong = format!("\"{}\" is not known here", text.escape_debug());
@@ -299,6 +328,7 @@ fn example(shape: Shape) -> String {
         Shape::Duration => "write for example \"30s\"".to_owned(),
         Shape::Size(..) => "write for example \"64KiB\"".to_owned(),
         Shape::Texts => "write for example \"one\" or [\"one\", \"two\"]".to_owned(),
+        Shape::Pairs(_) => "write for example { name = \"value\" }".to_owned(),
         Shape::Choice(words) => {
             let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
             format!("write {}", words.join(" or "))

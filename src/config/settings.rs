@@ -10,6 +10,7 @@ use std::time::Duration;
 
 pub use super::legs::{Authorization, Comparison, Leg, Query, Route, Shadow, Switch, Unit};
 pub use super::material::{Material, Revocation, Stale};
+pub use super::token::{ClientCredentials, DeliusLogon, GrantIn, Source, Token};
 use crate::cert::peer::Pattern;
 use crate::route::{Methods, Template};
 
@@ -22,6 +23,7 @@ pub struct Settings {
     pub log: Log,
     pub identities: BTreeMap<String, Identity>,
     pub upstreams: BTreeMap<String, Upstream>,
+    pub tokens: BTreeMap<String, Token>,
     /// What switches together: named groups, and each route that is in none under its own name.
     pub units: BTreeMap<String, Unit>,
     pub routes: Vec<Route>,
@@ -150,6 +152,8 @@ pub struct Upstream {
     pub crl: Option<Revocation>,
     /// Key into `Settings::identities`; always `None` for a gateway.
     pub identity: Option<String>,
+    /// Key into `Settings::tokens`; always `None` for a gateway.
+    pub token: Option<String>,
     /// The request that proves a new identity.
     pub trial: Option<Trial>,
     pub times: Times,

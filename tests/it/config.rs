@@ -296,15 +296,13 @@ fn keys_of_later_versions_are_refused_and_never_ignored() {
     for (extra, key) in [
         ("[route.standard]\nupstream = \"ndh\"\n", "`route.offender.standard`"),
         ("[route.gate]\nmin_samples = 500\n", "`route.offender.gate`"),
-        ("[token.hmpps-auth]\nurl = \"https://sign-in.example\"\n", "`token`"),
+        ("[trace]\nendpoint = \"https://traces.example\"\n", "`trace`"),
     ] {
         expect(
             &lines(&format!("{GOOD}{extra}")),
             &format!("error: {key} is not supported by this version"),
         );
     }
-    let token = with("identity = \"am\"", "identity = \"am\"\ntoken = \"hmpps-auth\"");
-    expect(&lines(&token), "`upstream.ndh.token` is not supported by this version");
     expect(&lines(GATEWAY), "`gateway` is for the file of `gateway`");
 }
 

@@ -11,6 +11,7 @@ mod process;
 mod route;
 #[cfg(test)]
 mod strict;
+mod token;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -45,6 +46,7 @@ pub struct Metrics {
     forbidden: [AtomicU64; 2],
     front_handshakes_refused: Mutex<BTreeMap<String, u64>>,
     identities: identity::Identities,
+    tokens: token::Tokens,
 }
 
 /// Connections of callers.
@@ -81,6 +83,7 @@ impl Metrics {
             forbidden: Default::default(),
             front_handshakes_refused: Mutex::default(),
             identities: identity::Identities::default(),
+            tokens: token::Tokens::default(),
         }
     }
 
