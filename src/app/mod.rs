@@ -6,11 +6,13 @@
 pub mod build;
 mod command;
 mod identities;
+mod lanes;
 mod report;
 mod service;
 mod start;
 mod terms;
 mod trials;
+mod units;
 mod wishes;
 pub mod worker;
 
