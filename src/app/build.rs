@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rustls_pki_types::ServerName;
+use tokio::sync::mpsc;
 
 use super::Kind;
 use super::identities::Identities;
@@ -11,7 +12,7 @@ use super::lanes::{self, Ledgers};
 use super::units::Units;
 use crate::config::settings::{GatewaySettings, Leg, Limits, Route, Scheme, Settings, Upstream};
 use crate::identity::Standing;
-use crate::proxy::aside::Aside;
+use crate::proxy::aside::{Aside, Job};
 use crate::proxy::plan::{Door, InFlight, Lane, Plan, Unmatched};
 use crate::route::Table;
 use crate::route::table::Conflict;
@@ -52,14 +53,26 @@ pub enum BuildError {
 impl Registry {
     /// Nothing is held yet.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, tokens: Arc<Tokens>, aside: Option<Aside>) -> Self {
+    pub fn new(metrics: Arc<Metrics>, tokens: Arc<Tokens>) -> Self {
         Self {
             metrics,
             tokens,
             in_flight: HashMap::new(),
             ledgers: Ledgers::default(),
-            aside,
+            aside: None,
         }
+    }
+
+    /// Opens the way to the comparison beside the requests, once something is to be compared; its other end.
+    pub(super) fn open_aside(&mut self, settings: &Settings) -> Option<mpsc::Receiver<Job>> {
+        let compares = settings.routes.iter().any(|route| route.comparison.is_some());
+        if self.aside.is_some() || !compares {
+            return None;
+        }
+        let shadow = &settings.switch.shadow;
+        let (aside, jobs) = Aside::new(shadow.queue, shadow.memory);
+        self.aside = Some(aside);
+        Some(jobs)
     }
 
     /// The plan of what is to be served, with what is in use now.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::units::Units;
 use crate::clock;
-use crate::config::settings::{self, Authorization, Limits, Query, Route, Settings};
+use crate::config::settings::{self, Authorization, Limits, Query, Route, Settings, Source};
 use crate::mapping::Program;
 use crate::proxy::ledger::{Holds, Ledger};
 use crate::proxy::plan::{InFlight, Lane, Leg, Rule, Token};
@@ -44,10 +44,7 @@ impl Ledgers {
             .map(|unit| unit.terms.gate.window)
             .unwrap_or_default();
         let anew = || Arc::new(Ledger::new(Evidence::new(clock::unix_seconds(), window)));
-        let entry = self
-            .routes
-            .entry(route.name.clone())
-            .or_insert_with(|| (about, anew()));
+        let entry = self.routes.entry(route.name.clone()).or_insert_with(|| (about, anew()));
         if entry.0 != about {
             *entry = (about, anew());
             tracing::info!(
@@ -72,6 +69,21 @@ impl Ledgers {
         }
     }
 
+    /// What is known of a route is forgotten.
+    pub(super) fn begin_anew(&self, route: &str, settings: &Settings) {
+        let unit = settings
+            .routes
+            .iter()
+            .find(|known| known.name == route)
+            .map(|route| &route.unit);
+        let window = unit
+            .and_then(|unit| settings.units.get(unit))
+            .map(|unit| unit.terms.gate.window);
+        if let Some(ledger) = self.of(route) {
+            *ledger.evidence() = Evidence::new(clock::unix_seconds(), window.unwrap_or_default());
+        }
+    }
+
     /// The ledgers of routes by name.
     pub(super) fn of(&self, route: &str) -> Option<&Arc<Ledger>> {
         self.routes.get(route).map(|(_, ledger)| ledger)
@@ -93,7 +105,7 @@ fn about(route: &Route) -> u64 {
     if let Some(comparison) = &route.comparison {
         format!("{:?}", comparison.rules).hash(&mut hasher);
         for known in &comparison.rules.known {
-            known.when.as_deref().map(Program::fingerprint).hash(&mut hasher);
+            known.when.as_ref().map(Program::fingerprint).hash(&mut hasher);
         }
     }
     hasher.finish()
@@ -109,12 +121,15 @@ pub(super) fn leg(
     (route, settings): (&Route, &Settings),
 ) -> Leg {
     let upstream = settings.upstreams.get(&leg.upstream);
-    let token = leg.token.clone().or_else(|| upstream.and_then(|upstream| upstream.token.clone()));
+    let token = leg
+        .token
+        .clone()
+        .or_else(|| upstream.and_then(|upstream| upstream.token.clone()));
     let token = token.filter(|_| leg.authorization == Authorization::Strip).map(|name| {
         let kind = settings.tokens.get(&name);
         Token {
-            username_header: kind.and_then(|token| token.username_header()).map(str::to_owned),
-            forbidden_is_stale: kind.is_some_and(|token| token.is_logon()),
+            username_header: kind.and_then(username_header).map(str::to_owned),
+            forbidden_is_stale: kind.is_some_and(|token| matches!(token.source, Source::DeliusLogon(_))),
             name,
         }
     });
@@ -126,7 +141,7 @@ pub(super) fn leg(
     }
     // The name of a user is for the authorisation server, whichever leg answers.
     for token in settings.tokens.values() {
-        without.extend(token.username_header().map(Box::from));
+        without.extend(username_header(token).map(Box::from));
     }
     let streams = token.is_none() && leg.request.is_none() && leg.response.is_none() && leg.parts.is_empty();
     if !streams || leg.view.is_some() || route.fields.is_some() {
@@ -150,6 +165,13 @@ pub(super) fn leg(
         meter,
         streams,
         ledger: (which == switch::Leg::Ndh).then_some(ledger),
+    }
+}
+
+fn username_header(token: &settings::Token) -> Option<&str> {
+    match &token.source {
+        Source::ClientCredentials(credentials) => credentials.username_header.as_deref(),
+        Source::DeliusLogon(_) => None,
     }
 }
 

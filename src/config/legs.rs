@@ -87,7 +87,7 @@ pub struct Unit {
 }
 
 /// How the replies of a route's two legs are compared.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Comparison {
     pub rules: Rules,
     /// Both sides are asked anew after this before a difference counts. Default 30 s.

@@ -183,9 +183,9 @@ fn leg(at: &Reader<'_>, which: &str, known: &[&str], names: &Names<'_>) -> Optio
             _ => Authorization::Strip,
         },
         token: at.text("token").map(str::to_owned),
-        request: program(at, "request", names.sources),
-        response: program(at, "response", names.sources),
-        view: program(at, "view", names.sources),
+        request: program(at, "request", names.sources).map(Arc::new),
+        response: program(at, "response", names.sources).map(Arc::new),
+        view: program(at, "view", names.sources).map(Arc::new),
         parts,
         first_byte: time("first_byte"),
         total: time("total"),
@@ -193,7 +193,7 @@ fn leg(at: &Reader<'_>, which: &str, known: &[&str], names: &Names<'_>) -> Optio
 }
 
 /// A program, compiled once for all requests.
-fn program(at: &Reader<'_>, key: &str, sources: &[Source]) -> Option<Arc<Program>> {
+fn program(at: &Reader<'_>, key: &str, sources: &[Source]) -> Option<Program> {
     let name = at.text(key)?;
     let text = match at.place(key) {
         Place::File { source, .. } => sources.get(source).and_then(|source| source.programs.get(name)),
@@ -201,7 +201,7 @@ fn program(at: &Reader<'_>, key: &str, sources: &[Source]) -> Option<Arc<Program
     };
     match text {
         Some(Ok(text)) => match Program::compile(name, text) {
-            Ok(program) => return Some(Arc::new(program)),
+            Ok(program) => return Some(program),
             Err(error) => at.error(key, error.to_string(), "correct the program"),
         },
         Some(Err(why)) => {

@@ -97,13 +97,13 @@ pub(super) fn outcome(verdict: &Verdict) -> Outcome {
 
 /// Its differences as the evidence counts them.
 pub(super) fn seen(verdict: &Verdict) -> Vec<Seen<'_>> {
-    let one = |difference| {
+    fn one(difference: &Difference) -> Seen<'_> {
         let Difference { pointer, kind, known } = difference;
         Seen {
             pointer,
             kind: kind.as_str(),
             known: known.as_deref(),
         }
-    };
+    }
     verdict.differences().iter().map(one).collect()
 }

@@ -120,7 +120,7 @@ pub(super) async fn ask(
         let refused = raw.any(|status| matches!(status, 401 | 403));
         if stale && !renewed && Instant::now() < deadline {
             renewed = true;
-            tokens.refused(&token.name, user.as_deref(), &bearer);
+            tokens.refused(&token.name, user.as_deref(), &bearer)?;
             continue;
         }
         if refused {
@@ -210,7 +210,7 @@ async fn one(
         &target,
         asked,
         wanted,
-        bearer.map(Bearer::value),
+        bearer.map(Bearer::header_value),
     )?;
     let mut client = Client::new(Stream::Memory(Memory::new(limit)), target.times.total);
     let mut terms = Forwarded {
