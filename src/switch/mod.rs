@@ -21,7 +21,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use evidence::{Answered, Evidence, Outcome, Seen};
+pub use crate::compare::Leg;
+pub use evidence::{Answered, Evidence};
 pub use gate::{Decision, Gate, Lack, Short, Step, breach, judge};
 pub use split::{ShareError, in_canary, parse_share, share_of};
 pub use standing::{Able, Action, Effective, Event, Order, Override, RolledBack, SetError, Standing, Terms};
@@ -85,42 +86,6 @@ impl FromStr for Mode {
 #[error("`{0}` is no mode; expected ndh, shadow, canary or standard")]
 pub struct ModeError(String);
 
-/// One of the two ways to answer a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Leg {
-    /// Over mutual TLS to NDH.
-    Ndh,
-    /// With an OAuth token to the standard API.
-    Standard,
-}
-
-impl Leg {
-    /// The word in the configuration, the log and the metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ndh => "ndh",
-            Self::Standard => "standard",
-        }
-    }
-
-    /// The one that is not this one.
-    #[must_use]
-    pub const fn other(self) -> Self {
-        match self {
-            Self::Ndh => Self::Standard,
-            Self::Standard => Self::Ndh,
-        }
-    }
-}
-
-impl fmt::Display for Leg {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,7 +108,5 @@ mod tests {
     #[test]
     fn the_modes_stand_in_the_order_of_the_way_over() {
         assert!(Mode::ALL.is_sorted());
-        assert_eq!(Leg::Ndh.other(), Leg::Standard);
-        assert_eq!(Leg::Standard.other(), Leg::Ndh);
     }
 }

@@ -204,7 +204,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::switch::{Outcome, Seen, Terms};
+    use crate::compare::{self, Kind, Verdict};
+    use crate::switch::Terms;
 
     const DAY: i64 = 86_400;
     const FRAME: Frame = Frame {
@@ -224,12 +225,13 @@ mod tests {
 
     fn compared(pairs: u64) -> Evidence {
         let mut evidence = Evidence::new(7, Duration::from_secs(300));
-        let draft = Seen {
-            pointer: "/enhancedResourcing",
-            kind: "only_ndh",
-            known: Some("default"),
+        let draft = compare::Difference {
+            pointer: "/enhancedResourcing".to_owned(),
+            kind: Kind::OnlyNdh,
+            known: Some("default".to_owned()),
         };
-        (0..pairs).for_each(|_| evidence.judged(Duration::ZERO, Outcome::Known, &[draft]));
+        let verdict = Verdict::Known(vec![draft]);
+        (0..pairs).for_each(|_| evidence.judged(Duration::ZERO, &verdict));
         evidence
     }
 

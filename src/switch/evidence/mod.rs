@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Leg;
+use crate::compare::{Reason, Verdict};
 
 pub use latency::Latency;
 pub use window::{Recent, Window};
@@ -101,31 +102,6 @@ pub struct Answered {
     pub took: Duration,
 }
 
-/// The result of one pair of replies, after asking again where that is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Match,
-    /// All differences are known ones.
-    Known,
-    Mismatch,
-    MissingOnStandard,
-    MissingOnNdh,
-    /// 401 or 403 of this leg.
-    Refused(Leg),
-    /// A fixed word: why there is no result.
-    NotComparable(&'static str),
-}
-
-/// One difference of a pair: where, of what kind, and whether a rule knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen<'a> {
-    pub pointer: &'a str,
-    /// A fixed word.
-    pub kind: &'a str,
-    /// The name of the rule that excuses it.
-    pub known: Option<&'a str>,
-}
-
 /// How often each difference was seen; a pair counts once for each of its differences.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Differences {
@@ -145,17 +121,15 @@ pub struct Difference {
 }
 
 impl Differences {
-    fn add(&mut self, seen: Seen<'_>, count: u64) {
-        let same = |one: &&mut Difference| {
-            one.pointer == seen.pointer && one.kind == seen.kind && one.known.as_deref() == seen.known
-        };
+    fn add(&mut self, pointer: &str, kind: &str, known: Option<&str>, count: u64) {
+        let same = |one: &&mut Difference| one.pointer == pointer && one.kind == kind && one.known.as_deref() == known;
         if let Some(one) = self.each.iter_mut().find(same) {
             one.count += count;
         } else if self.each.len() < DIFFERENCES {
             self.each.push(Difference {
-                pointer: seen.pointer.to_owned(),
-                kind: seen.kind.to_owned(),
-                known: seen.known.map(str::to_owned),
+                pointer: pointer.to_owned(),
+                kind: kind.to_owned(),
+                known: known.map(str::to_owned),
                 count,
             });
         } else {
@@ -204,31 +178,37 @@ impl Evidence {
     }
 
     /// A pair was judged, after asking again where that is due.
-    pub fn judged(&mut self, moment: Duration, outcome: Outcome, differences: &[Seen<'_>]) {
-        match outcome {
-            Outcome::Refused(leg) => {
-                *self.refused.of_mut(leg) += 1;
-                *self.refuses.of_mut(leg) = true;
+    pub fn judged(&mut self, moment: Duration, verdict: &Verdict) {
+        match verdict {
+            Verdict::Refused(leg) => {
+                *self.refused.of_mut(*leg) += 1;
+                *self.refuses.of_mut(*leg) = true;
                 return;
             }
-            Outcome::NotComparable(reason) => return add(&mut self.not_comparable, reason, 1),
-            Outcome::Match => self.matched += 1,
-            Outcome::Known => self.known += 1,
-            Outcome::Mismatch => self.mismatched += 1,
-            Outcome::MissingOnStandard => self.missing_on_standard += 1,
-            Outcome::MissingOnNdh => self.missing_on_ndh += 1,
+            Verdict::NotComparable(reason) => return add(&mut self.not_comparable, &word(*reason), 1),
+            _ => {}
         }
+        let differences = verdict.differences();
+        let is = |found: bool| u64::from(found);
+        let mismatch = is(matches!(verdict, Verdict::Mismatch(_)));
+        let missing = is(matches!(verdict, Verdict::MissingOnStandard(_)));
         self.compared += 1;
+        self.matched += is(matches!(verdict, Verdict::Match));
+        self.known += is(matches!(verdict, Verdict::Known(_)));
+        self.mismatched += mismatch;
+        self.missing_on_standard += missing;
+        self.missing_on_ndh += is(matches!(verdict, Verdict::MissingOnNdh(_)));
         self.refuses = PerLeg::default();
         let recent = self.window.at(moment);
         recent.compared += 1;
-        recent.mismatched += u64::from(outcome == Outcome::Mismatch);
-        recent.missing += u64::from(outcome == Outcome::MissingOnStandard);
+        recent.mismatched += mismatch;
+        recent.missing += missing;
         for (at, seen) in differences.iter().enumerate() {
-            self.differences.add(*seen, 1);
+            let known = seen.known.as_deref();
+            self.differences.add(&seen.pointer, seen.kind.as_str(), known, 1);
             let before = &differences[..at];
-            if let Some(rule) = seen.known
-                && !before.iter().any(|earlier| earlier.known == Some(rule))
+            if let Some(rule) = known
+                && !before.iter().any(|earlier| earlier.known == seen.known)
             {
                 add(&mut self.known_rules, rule, 1);
             }
@@ -284,14 +264,19 @@ impl Evidence {
         }
         self.differences.other += other.differences.other;
         for one in &other.differences.each {
-            let seen = Seen {
-                pointer: &one.pointer,
-                kind: &one.kind,
-                known: one.known.as_deref(),
-            };
-            self.differences.add(seen, one.count);
+            self.differences
+                .add(&one.pointer, &one.kind, one.known.as_deref(), one.count);
         }
         self.window.merge(&other.window);
+    }
+}
+
+/// `standard_status_502`: statuses are few.
+fn word(reason: Reason) -> String {
+    let (leg, what) = (reason.leg().as_str(), reason.as_str());
+    match reason {
+        Reason::Status(_, status) => format!("{leg}_{what}_{status}"),
+        _ => format!("{leg}_{what}"),
     }
 }
 

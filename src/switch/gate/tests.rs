@@ -1,7 +1,8 @@
 //! What a gate says, word for word.
 
 use super::*;
-use crate::switch::{Able, Answered, Outcome, Seen};
+use crate::compare::{Difference, Kind, Verdict};
+use crate::switch::{Able, Answered};
 
 const NOW: Duration = Duration::from_secs(5_000);
 
@@ -26,20 +27,22 @@ fn answers(evidence: &mut Evidence, good: u64, errors: u64, millis: u64) {
     }
 }
 
-fn pairs(evidence: &mut Evidence, number: u64, outcome: Outcome) {
-    let tier = Seen {
-        pointer: "/tier",
-        kind: "value",
+fn pairs(evidence: &mut Evidence, number: u64, verdict: &Verdict) {
+    (0..number).for_each(|_| evidence.judged(NOW, verdict));
+}
+
+fn mismatch() -> Verdict {
+    Verdict::Mismatch(vec![Difference {
+        pointer: "/tier".to_owned(),
+        kind: Kind::Value,
         known: None,
-    };
-    let seen: &[Seen<'_>] = if outcome == Outcome::Mismatch { &[tier] } else { &[] };
-    (0..number).for_each(|_| evidence.judged(NOW, outcome, seen));
+    }])
 }
 
 fn good() -> Evidence {
     let mut evidence = Evidence::default();
     answers(&mut evidence, 1_000, 0, 20);
-    pairs(&mut evidence, 500, Outcome::Match);
+    pairs(&mut evidence, 500, &Verdict::Match);
     evidence
 }
 
@@ -68,20 +71,20 @@ fn good_evidence_is_go_for_the_next_step() {
 #[test]
 fn each_lack_is_said_in_words_and_numbers() {
     let mut few = Evidence::default();
-    pairs(&mut few, 312, Outcome::Match);
+    pairs(&mut few, 312, &Verdict::Match);
     assert_eq!(lacks(Mode::Shadow, &terms(), &few), ["312 of 500 samples"]);
 
     let mut differing = good();
-    pairs(&mut differing, 492, Outcome::Known);
-    pairs(&mut differing, 8, Outcome::Mismatch);
+    pairs(&mut differing, 492, &Verdict::Known(Vec::new()));
+    pairs(&mut differing, 8, &mismatch());
     assert_eq!(
         lacks(Mode::Shadow, &terms(), &differing),
         ["mismatch 0.8 % of 1,000, at most 0.1 %: /tier value 8 times"]
     );
 
     let mut missing = good();
-    pairs(&mut missing, 9, Outcome::MissingOnStandard);
-    pairs(&mut missing, 1, Outcome::MissingOnNdh);
+    pairs(&mut missing, 9, &Verdict::MissingOnStandard(Vec::new()));
+    pairs(&mut missing, 1, &Verdict::MissingOnNdh(Vec::new()));
     assert_eq!(
         lacks(Mode::Shadow, &terms(), &missing),
         ["missing on one side 1.96 % of 510, at most 0.1 %: 9 on standard, 1 on ndh"]
@@ -106,7 +109,7 @@ fn each_lack_is_said_in_words_and_numbers() {
     );
 
     let mut refusing = good();
-    pairs(&mut refusing, 2, Outcome::Refused(Leg::Standard));
+    pairs(&mut refusing, 2, &Verdict::Refused(Leg::Standard));
     assert_eq!(
         lacks(Mode::Shadow, &terms(), &refusing),
         ["standard refuses our credentials (401 or 403, 2 times, and the last time too)"]
@@ -116,7 +119,7 @@ fn each_lack_is_said_in_words_and_numbers() {
 #[test]
 fn the_way_to_standard_takes_answers_to_the_application() {
     let mut evidence = Evidence::default();
-    pairs(&mut evidence, 500, Outcome::Match);
+    pairs(&mut evidence, 500, &Verdict::Match);
     assert!(judge(&terms(), Mode::Shadow, &evidence).go);
     assert_eq!(
         lacks(Mode::Canary, &terms(), &evidence),
@@ -161,12 +164,12 @@ fn a_window_is_judged_only_where_standard_answers_and_there_is_enough() {
 fn two_bad_results_roll_nothing_back_and_three_above_the_bound_do() {
     let mut evidence = Evidence::default();
     answers(&mut evidence, 30, 2, 20);
-    pairs(&mut evidence, 30, Outcome::Match);
-    pairs(&mut evidence, 2, Outcome::Mismatch);
-    pairs(&mut evidence, 2, Outcome::MissingOnStandard);
+    pairs(&mut evidence, 30, &Verdict::Match);
+    pairs(&mut evidence, 2, &mismatch());
+    pairs(&mut evidence, 2, &Verdict::MissingOnStandard(Vec::new()));
     assert_eq!(breach(&terms(), Mode::Standard, &evidence, NOW), None);
-    pairs(&mut evidence, 1, Outcome::Mismatch);
-    pairs(&mut evidence, 1, Outcome::MissingOnStandard);
+    pairs(&mut evidence, 1, &mismatch());
+    pairs(&mut evidence, 1, &Verdict::MissingOnStandard(Vec::new()));
     answers(&mut evidence, 0, 1, 20);
     let kinds: Vec<Short> = breach(&terms(), Mode::Standard, &evidence, NOW)
         .expect("broken")
