@@ -21,16 +21,15 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
 use crate::clock;
-use crate::compare::Verdict;
+use crate::compare::{Leg, Verdict};
 use crate::config::settings::Shadow as Bounds;
 use crate::proxy::aside::Job;
 use crate::proxy::legs::{Asked, ask_aside};
-use crate::proxy::plan::{Lane, Leg};
+use crate::proxy::plan::{self, Lane};
 use crate::proxy::worker::Worker;
-use crate::switch;
 use crate::switch::evidence::Answered;
 
-use judge::{Said, judged, outcome, seen};
+use judge::{Said, judged};
 
 /// A leg that refuses our credentials is not asked again for this long: it is a fault of the configuration, and asking
 /// does not mend it.
@@ -44,7 +43,7 @@ pub struct Shadow {
     /// Comparisons that wait to be asked again.
     waiting: Cell<usize>,
     /// Until when a route's leg is left alone.
-    refused: RefCell<HashMap<(String, switch::Leg), Instant>>,
+    refused: RefCell<HashMap<(String, Leg), Instant>>,
 }
 
 impl Shadow {
@@ -100,8 +99,8 @@ impl Shadow {
         let there = self.ask(&lane, other.which, &asked).await?;
         let here = Said::Raw(raw);
         let verdict = match answered.which {
-            switch::Leg::Ndh => judged(&lane, &asked, here, there),
-            switch::Leg::Standard => judged(&lane, &asked, there, here),
+            Leg::Ndh => judged(&lane, &asked, here, there),
+            Leg::Standard => judged(&lane, &asked, there, here),
         };
         drop(held);
         if !differs(&verdict) {
@@ -129,8 +128,8 @@ impl Shadow {
         };
         let Some(lane) = self.lane(name) else { return };
         let (ndh, standard) = tokio::join!(
-            self.ask(&lane, switch::Leg::Ndh, &asked),
-            self.ask(&lane, switch::Leg::Standard, &asked)
+            self.ask(&lane, Leg::Ndh, &asked),
+            self.ask(&lane, Leg::Standard, &asked)
         );
         let (Some(ndh), Some(standard)) = (ndh, standard) else {
             return;
@@ -143,9 +142,9 @@ impl Shadow {
     }
 
     /// One leg of the plan in force; `None`: it has no such leg any more.
-    async fn ask(&self, lane: &Lane, which: switch::Leg, asked: &Arc<Asked>) -> Option<Said> {
+    async fn ask(&self, lane: &Lane, which: Leg, asked: &Arc<Asked>) -> Option<Said> {
         let world = self.worker.world();
-        let leg: &Arc<Leg> = lane.leg(which)?;
+        let leg: &Arc<plan::Leg> = lane.leg(which)?;
         let began = clock::monotonic();
         let said = ask_aside(&self.worker, &world, leg, asked).await;
         let took = clock::monotonic().saturating_sub(began);
@@ -183,7 +182,7 @@ impl Shadow {
     fn record(&self, lane: &Lane, verdict: &Verdict) {
         if let Verdict::Refused(leg) = verdict {
             let until = Instant::now() + REFUSED_PAUSE;
-            let key = (lane.name.clone(), judge::leg(*leg));
+            let key = (lane.name.clone(), *leg);
             if self
                 .refused
                 .borrow_mut()
@@ -201,10 +200,10 @@ impl Shadow {
             tracing::info!(route = lane.name, verdict = %verdict, "the legs differ, also when asked again");
         }
         let mut evidence = lane.ledger.evidence();
-        evidence.judged(clock::monotonic(), outcome(verdict), &seen(verdict));
+        evidence.judged(clock::monotonic(), verdict);
     }
 
-    fn is_left_alone(&self, lane: &Lane, which: switch::Leg) -> bool {
+    fn is_left_alone(&self, lane: &Lane, which: Leg) -> bool {
         let refused = self.refused.borrow();
         refused
             .get(&(lane.name.clone(), which))

@@ -106,7 +106,7 @@ fn a_small_file_is_enough_and_the_rest_has_the_documented_defaults() {
     assert_eq!((ndh.times.first_byte.as_secs(), ndh.times.total.as_secs()), (15, 25));
     let route = &settings.routes[0];
     assert_eq!((route.person.as_deref(), route.idempotent), (Some("nomsNumber"), None));
-    assert_eq!(route.ndh.expect("a leg").authorization, Authorization::Strip);
+    assert_eq!(route.ndh.as_ref().expect("a leg").authorization, Authorization::Strip);
 }
 
 #[test]
