@@ -1,7 +1,9 @@
 //! People who are in no fixture (`people`): each way to differ has its verdict, the four routes together and the composite
 //! route come to the same, and nothing of a person is told.
 
-use super::bench::Outcome;
+use serde_json::{Value, json};
+
+use super::bench::{Outcome, Person};
 use super::people::{PARTS, ROWS, agreed};
 
 fn told(outcome: &Outcome) -> Vec<String> {
@@ -81,4 +83,57 @@ fn no_verdict_tells_anything_of_the_person() {
         }
     }
     assert!(told > 100, "only {told} differences were told");
+}
+
+/// Every value of the replies in turn, by values that are not what they should be.
+#[test]
+fn no_view_fails_whatever_a_reply_is() {
+    let odd = [
+        json!(null),
+        json!(true),
+        json!(7),
+        json!("x"),
+        json!([]),
+        json!({}),
+        json!([7]),
+        json!({"code": []}),
+    ];
+    let parts: [fn(&mut Person) -> &mut Value; 5] = [
+        |p| &mut p.all.body,
+        |p| &mut p.registrations.body,
+        |p| &mut p.resourcing.body,
+        |p| &mut p.managers.body,
+        |p| &mut p.standard.body,
+    ];
+    let mut spoilt = 0;
+    for part in parts {
+        for at in 0.. {
+            let mut person = agreed();
+            if value_at(part(&mut person), &mut at.clone()).is_none() {
+                break;
+            }
+            for odd in &odd {
+                let mut person = agreed();
+                *value_at(part(&mut person), &mut at.clone()).expect("it is there") = odd.clone();
+                // a view that fails panics here
+                assert_ne!(person.by_routes().verdict(), "refused");
+                assert_ne!(person.by_composite().verdict(), "refused");
+                spoilt += 1;
+            }
+        }
+    }
+    assert!(spoilt > 400, "only {spoilt} spoilt replies");
+}
+
+/// The value that is `left` values on, the whole being the first.
+fn value_at<'a>(value: &'a mut Value, left: &mut usize) -> Option<&'a mut Value> {
+    if *left == 0 {
+        return Some(value);
+    }
+    *left -= 1;
+    match value {
+        Value::Array(items) => items.iter_mut().find_map(|item| value_at(item, left)),
+        Value::Object(fields) => fields.values_mut().find_map(|field| value_at(field, left)),
+        _ => None,
+    }
 }

@@ -65,6 +65,7 @@ fn what_is_none_on_both_sides_is_the_same() {
     ]);
     let standard = without(&["level", "levelDescription", "category", "categoryDescription"]);
     assert_eq!(compared(&legacy, &standard), "match");
+    assert_eq!(compared(&without(&["level"]), &with(&[("level", json!(0))])), "match");
     assert_eq!(compared(&without(&["reviewDate"]), &without(&["reviewDate"])), "match");
 }
 
