@@ -6,12 +6,11 @@
 
 use serde_json::{Value, json};
 
+use crate::mapping::{Bounds, Program};
+
 use super::pattern::Pattern;
 use super::place::Step;
 use super::{Kind, Side};
-
-/// Until the programs of `mapping` are there.
-pub(super) type Program = fn(&Value) -> bool;
 
 /// How the two legs of one route are compared.
 #[derive(Debug, Default)]
@@ -94,7 +93,7 @@ impl<'a> Excuses<'a> {
                 let input = self
                     .input
                     .get_or_insert_with(|| json!({ "ndh": shown(ndh), "standard": shown(standard) }));
-                program(input)
+                matches!(program.run(input, &Bounds::default()), Ok(Some(Value::Bool(true))))
             }
         };
         self.said[at] = Some(said);

@@ -208,10 +208,7 @@ mod tests {
         let report = Report::default();
         let table = file::parse(0, text, &report).expect("valid TOML");
         conform(schema::RUN, &table, "", &report);
-        let source = Source {
-            name: "f".to_owned(),
-            text: text.to_owned(),
-        };
+        let source = Source::new("f", text);
         report
             .into_problems(&[source])
             .annotated(crate::config::problem::Style::Plain)
@@ -244,12 +241,12 @@ mod tests {
 
     #[test]
     fn what_this_version_lacks_is_refused_by_name() {
-        let found = problems("[[route]]\nname = \"a\"\n[route.standard]\nupstream = \"s\"\n[token.t]\nurl = \"x\"\n");
+        let found = problems("[[route]]\nname = \"a\"\n[route.standard]\nupstream = \"s\"\n[trace]\nurl = \"x\"\n");
         assert!(
             found.contains("`route.a.standard` is not supported by this version"),
             "{found}"
         );
-        assert!(found.contains("`token` is not supported by this version"), "{found}");
+        assert!(found.contains("`trace` is not supported by this version"), "{found}");
     }
 
     #[test]

@@ -77,7 +77,16 @@ fn list(fields: Fields, table: Option<&Table>, variable: &str, path: &[String], 
                     }
                 }
             }
-            (Shape::Named(_) | Shape::Rows(_), _) => {}
+            (Shape::Pairs(check), Some(Kind::Table(pairs))) => {
+                for name in pairs.0.keys() {
+                    known.push(Override {
+                        variable: format!("{variable}__{}", part(name)),
+                        path: [path.as_slice(), std::slice::from_ref(name)].concat(),
+                        shape: Shape::Text(check),
+                    });
+                }
+            }
+            (Shape::Named(_) | Shape::Rows(_) | Shape::Pairs(_), _) => {}
             (shape, _) => known.push(Override { variable, path, shape }),
         }
     }
@@ -215,10 +224,7 @@ mod tests {
             .map(|(name, text)| ((*name).into(), (*text).into()))
             .collect();
         apply(schema::RUN, &mut tree, &variables, &report);
-        let source = Source {
-            name: "f".into(),
-            text: file.into(),
-        };
+        let source = Source::new("f", file);
         (tree, report.into_problems(&[source]).lines())
     }
 
