@@ -213,6 +213,14 @@ impl Service {
     /// Does what an operator asks; `true` when that is to end.
     fn carry_out(&mut self, asked: Asked) -> bool {
         let Asked { command, reply, .. } = asked;
+        if let Command::Routes | Command::SetRoute { .. } | Command::ResetRoute(_) = command {
+            let _ = reply.send(Err(crate::control::Refusal::new(
+                404,
+                "no_routes",
+                "no route here can be switched",
+            )));
+            return false;
+        }
         let (Command::Stage(which) | Command::Promote(which) | Command::RollBack(which, _)) = &command else {
             let said = match command {
                 Command::Status => Reply::Report(self.identities.report()),
