@@ -26,13 +26,3 @@ mod tests;
 pub use fields::{Fields, FieldsError};
 pub use meter::Bounds;
 pub use program::{Program, ProgramError, RunError};
-#[derive(Debug)]
-pub struct Fields;
-impl Fields {
-    pub fn parse(_: &[String]) -> Result<Self, RunError> {
-        Ok(Self)
-    }
-    pub fn keep(&self, v: &serde_json::Value) -> serde_json::Value {
-        v.clone()
-    }
-}
