@@ -35,6 +35,7 @@ mod rotation;
 mod rotation_gateway;
 mod runbook;
 mod smuggling;
+mod token;
 mod tools;
 mod verify;
 mod wrapper;
