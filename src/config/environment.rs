@@ -307,7 +307,8 @@ mod tests {
                 ("DELIUS_SIDECAR__LISTEN__WORKERS", "many"),
                 ("DELIUS_SIDECAR__LOG__ACCESS", "yes"),
                 ("DELIUS_SIDECAR__DRAIN__QUIET", "30"),
-                ("DELIUS_SIDECAR__TRACE__URL", "t"),
+                ("DELIUS_SIDECAR__TRACE__ENDPOINT", "t"),
+                ("DELIUS_SIDECAR__TOKEN__X__URL", "t"),
                 ("DELIUS_SIDECAR__ROUTE__OFFENDER__NAME", "t"),
             ],
         );
@@ -315,7 +316,8 @@ mod tests {
             "DELIUS_SIDECAR__LISTEN__WORKERS: error: `listen.workers`: \"many\" is not a whole number",
             "DELIUS_SIDECAR__LOG__ACCESS: error: `log.access`: \"yes\" is neither true nor false",
             "DELIUS_SIDECAR__DRAIN__QUIET: error: `drain.quiet`: the duration \"30\" has no unit",
-            "DELIUS_SIDECAR__TRACE__URL: error: `trace` is not supported",
+            "DELIUS_SIDECAR__TRACE__ENDPOINT: error: `trace` is not supported",
+            "DELIUS_SIDECAR__TOKEN__X__URL: error: this variable overrides nothing",
             "DELIUS_SIDECAR__ROUTE__OFFENDER__NAME: error: this variable overrides nothing",
         ] {
             assert!(problems.contains(expected), "{expected} is not in\n{problems}");

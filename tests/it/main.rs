@@ -36,6 +36,7 @@ mod rotation;
 mod rotation_gateway;
 mod runbook;
 mod smuggling;
+mod token;
 mod tools;
 mod verify;
 mod wrapper;
