@@ -35,6 +35,7 @@ mod rotation;
 mod rotation_gateway;
 mod runbook;
 mod smuggling;
+mod standins;
 mod tools;
 mod verify;
 mod wrapper;
