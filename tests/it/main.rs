@@ -37,6 +37,7 @@ mod rotation_gateway;
 mod runbook;
 mod smuggling;
 mod token;
+mod standins;
 mod tools;
 mod verify;
 mod wrapper;
