@@ -24,6 +24,7 @@ mod http2;
 mod imports;
 mod limits;
 mod listen;
+mod mapping;
 mod material;
 mod observe;
 mod operate;
