@@ -245,8 +245,8 @@ fn com(person: &mut Person) -> &mut Value {
 }
 
 /// What makes a part of the person fail, and verdict and differences of the four routes together and of the composite one.
-type Part = (&'static str, fn(&mut Person), Told, Told);
-type Told = (&'static str, &'static [&'static str]);
+pub(super) type Part = (&'static str, fn(&mut Person), Told, Told);
+pub(super) type Told = (&'static str, &'static [&'static str]);
 
 /// Where one part fails, the four routes tell it of that part and the composite route of the whole.
 #[rustfmt::skip] // a row is a line
