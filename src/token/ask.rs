@@ -140,7 +140,10 @@ async fn exchange(endpoint: &Endpoint, connector: Option<&TlsConnector>, request
         let (mut sender, connection) = shaken.map_err(|error| broken(&error))?;
         along(sender.send_request(request), connection, &peer).await
     } else {
-        let shaken = hyper::client::conn::http1::handshake(TokioIo::<Stream>::new(stream)).await;
+        let shaken = hyper::client::conn::http1::Builder::new()
+            .max_buf_size(reply::LARGEST)
+            .handshake(TokioIo::<Stream>::new(stream))
+            .await;
         let (mut sender, connection) = shaken.map_err(|error| broken(&error))?;
         along(sender.send_request(request), connection, &peer).await
     };

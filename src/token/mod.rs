@@ -16,6 +16,8 @@ mod pairs;
 mod reply;
 mod request;
 mod slot;
+#[cfg(test)]
+mod tests;
 mod users;
 
 use std::collections::BTreeMap;
