@@ -207,3 +207,17 @@ async fn a_night_without_the_other_side_is_no_storm() {
     let count: u32 = count.parse().expect("a number");
     assert!((700..1400).contains(&count), "{count} fetches in eight hours");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_is_there_by_now_is_asked_at_once() {
+    let tokens = tokens(logon());
+    let mut orders = tokens.taken.lock().await;
+    let caller = ask(&tokens, None, seconds(3));
+    land(&tokens, &mut orders, Err(Kind::Refused)).await;
+    assert_eq!(end(caller).await, Err(Code::TokenUnavailable));
+    tokens.set_places(|_| Err(Fault::new(Code::IdentityMissing, "none")));
+    tokio::time::advance(seconds(1)).await;
+    let caller = ask(&tokens, None, seconds(3));
+    land(&tokens, &mut orders, Ok(("a", 1200))).await;
+    assert_eq!(end(caller).await, Ok("Bearer a".to_owned()));
+}

@@ -484,8 +484,11 @@ fn a_refused_token_is_replaced_once_and_an_api_that_refuses_all_sets_off_no_stor
     assert!(kept.tokens.is_refusal("t", 401) && !kept.tokens.is_refusal("t", 403));
 }
 
+/// The clients that a server knows, as identifier and secret.
+type Clients = Arc<Mutex<Vec<(String, String)>>>;
+
 /// Accepts the clients that the test names, and numbers its tokens.
-fn register(clients: &[(&str, &str)]) -> (Arc<Mutex<Vec<(String, String)>>>, Hostile) {
+fn register(clients: &[(&str, &str)]) -> (Clients, Hostile) {
     let own = |(id, secret): &(&str, &str)| ((*id).to_owned(), (*secret).to_owned());
     let known = Arc::new(Mutex::new(clients.iter().map(own).collect::<Vec<_>>()));
     let accepted = known.clone();
