@@ -43,11 +43,13 @@ pub enum Code {
     UpstreamReset,
     /// The upstream answered what HTTP does not allow.
     UpstreamInvalid,
+    /// The reply could not be turned into the shape that the application reads.
+    MappingFailed,
 }
 
 impl Code {
     /// Every code, in the order of the contract's table.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::RequestMalformed,
         Self::RequestTooLarge,
         Self::RequestTimeout,
@@ -64,6 +66,7 @@ impl Code {
         Self::UpstreamTimeout,
         Self::UpstreamReset,
         Self::UpstreamInvalid,
+        Self::MappingFailed,
     ];
 
     /// The code as it stands in replies, logs and metrics.
@@ -86,6 +89,7 @@ impl Code {
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamInvalid => "upstream_invalid",
+            Self::MappingFailed => "mapping_failed",
         }
     }
 
@@ -98,7 +102,8 @@ impl Code {
             | Self::CircuitOpen
             | Self::IdentityExpired
             | Self::IdentityMissing
-            | Self::TokenUnavailable => Side::Sidecar,
+            | Self::TokenUnavailable
+            | Self::MappingFailed => Side::Sidecar,
             _ => Side::Upstream,
         }
     }

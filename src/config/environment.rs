@@ -164,7 +164,7 @@ fn coerce(shape: Shape, text: &str) -> Result<Kind, Complaint> {
             let right = format!("write a number from {least} to {most}");
             Complaint::new(format!("\"{shown}\" is not a whole number"), right)
         }),
-        Shape::Ratio => text
+        Shape::Ratio | Shape::Share => text
             .parse()
             .map(Kind::Float)
             .map_err(|_| Complaint::new(format!("\"{shown}\" is not a number"), "write for example 0.5")),
@@ -224,10 +224,7 @@ mod tests {
             .map(|(name, text)| ((*name).into(), (*text).into()))
             .collect();
         apply(schema::RUN, &mut tree, &variables, &report);
-        let source = Source {
-            name: "f".into(),
-            text: file.into(),
-        };
+        let source = Source::new("f", file);
         (tree, report.into_problems(&[source]).lines())
     }
 

@@ -2,21 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Source;
 use super::credentials;
 use super::problem::{Place, Problem};
 use super::read::Reader;
-use super::settings::{Address, Authorization, Leg, Listen, Route, Settings};
+use super::routes::{self, Names};
+use super::settings::{Address, Listen, Settings};
 use super::token;
+use super::units;
 use super::validate::{self, Side};
 use super::value;
+use crate::route::Table;
 use crate::route::table::ConflictKind;
-use crate::route::{Methods, Table, Template};
-
-/// Answered by the sidecar itself on the local listener.
-const PING: &str = "/health/ping";
 
 /// Everything, or `None` where something was reported.
-pub(super) fn settings(top: &Reader<'_>) -> Option<Settings> {
+pub(super) fn settings(top: &Reader<'_>, sources: &[Source]) -> Option<Settings> {
     let listen = listen(&top.table("listen"), &top.table("drain"));
     let served = match listen.address {
         Address::Tcp(address) => Some((address, "listen.address")),
@@ -53,7 +53,14 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<Settings> {
         top.report()
             .add(problem.right("write for example [[route]], name = \"offender\", match = \"GET /…\""));
     }
-    let routes: Vec<_> = rows.iter().map(|(name, at)| route(name, at, &upstream_names)).collect();
+    let groups: Vec<&str> = top.named("group").into_iter().map(|(name, _)| name).collect();
+    let names = Names {
+        upstreams: &upstream_names,
+        tokens: &token_names,
+        groups: &groups,
+        sources,
+    };
+    let routes: Vec<_> = rows.iter().map(|(name, at)| routes::route(name, at, &names)).collect();
     conflicts(top, &rows);
     unused(
         top,
@@ -61,13 +68,20 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<Settings> {
         &identity_names,
         named.iter().filter_map(|(_, at)| at.text("identity")),
     );
+    let legs: Vec<_> = rows
+        .iter()
+        .flat_map(|(_, at)| [at.table("ndh"), at.table("standard")])
+        .collect();
     unused(
         top,
         "token",
         &token_names,
-        named.iter().filter_map(|(_, at)| at.text("token")),
+        named
+            .iter()
+            .map(|(_, at)| at)
+            .chain(&legs)
+            .filter_map(|at| at.text("token")),
     );
-    let legs: Vec<_> = rows.iter().map(|(_, at)| at.table("ndh")).collect();
     unused(
         top,
         "upstream",
@@ -75,15 +89,21 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<Settings> {
         legs.iter().filter_map(|leg| leg.text("upstream")),
     );
     let control = credentials::control(&top.table("control"), Some(&listen.address));
+    let upstreams = all(upstreams)?;
+    let routes = routes.into_iter().collect::<Option<Vec<_>>>()?;
+    let placed: Vec<_> = rows.iter().map(|(_, at)| at).zip(routes).collect();
+    let units = units::units(top, &placed, &upstreams, listen.caller_timeout);
     Some(Settings {
         listen,
         observe: validate::observe(&top.table("observe"), served),
         control,
         log: validate::log(&top.table("log")),
         identities: all(identities)?,
-        upstreams: all(upstreams)?,
+        upstreams,
         tokens: all(tokens)?,
-        routes: routes.into_iter().collect::<Option<_>>()?,
+        units,
+        routes: placed.into_iter().map(|(_, route)| route).collect(),
+        switch: units::switch(&top.table("switch")),
     })
 }
 
@@ -113,77 +133,6 @@ fn listen(at: &Reader<'_>, drain: &Reader<'_>) -> Listen {
         caller_timeout: at.duration("caller_timeout", validate::CALLER_TIMEOUT),
         drain_deadline,
         drain_quiet,
-    }
-}
-
-fn route(name: &str, at: &Reader<'_>, upstreams: &[&str]) -> Option<Route> {
-    let matched = at.require(
-        "match",
-        "GET /secure/offenders/nomsNumber/{nomsNumber}/all",
-        value::matcher,
-    );
-    let person = at.text("person");
-    let leg = at.table("ndh");
-    let upstream = if leg.exists() {
-        leg.require("upstream", "ndh", |text| Ok(text.to_owned()))
-    } else {
-        let problem = Problem::error(
-            at.place("ndh"),
-            format!("`{}` has no leg: [route.ndh] is missing", at.path()),
-        );
-        at.report()
-            .add(problem.right("write [route.ndh] and in it for example upstream = \"ndh\""));
-        None
-    };
-    if let Some(upstream) = &upstream {
-        validate::resolve(&leg, "upstream", upstream, "[upstream.NAME]", upstreams);
-    }
-    let path = leg.read("path", value::template);
-    if let Some((methods, template)) = &matched {
-        if template.as_str() == PING && matches!(methods, Methods::Any) | methods.accepts("GET") {
-            let wrong = format!("matches {PING}, which the sidecar answers itself");
-            at.error("match", wrong, "remove the route");
-        }
-        let known: Vec<&str> = template.parameters().collect();
-        if let Some(person) = person
-            && !known.contains(&person)
-        {
-            let wrong = format!("names \"{}\", which is no parameter of `match`", person.escape_debug());
-            at.error("person", wrong, parameters(&known));
-        }
-        for unknown in path
-            .iter()
-            .flat_map(Template::parameters)
-            .filter(|name| !known.contains(name))
-        {
-            let wrong = format!("needs the parameter {{{unknown}}}, which `match` does not have");
-            leg.error("path", wrong, parameters(&known));
-        }
-    }
-    let (methods, template) = matched?;
-    Some(Route {
-        name: name.to_owned(),
-        methods,
-        template,
-        person: person.map(str::to_owned),
-        in_flight: at.count("in_flight"),
-        body_bytes: at.size("body"),
-        idempotent: at.has("idempotent").then(|| at.switch("idempotent", false)),
-        ndh: Leg {
-            upstream: upstream?,
-            path,
-            authorization: match leg.text("authorization") {
-                Some("pass") => Authorization::Pass,
-                _ => Authorization::Strip,
-            },
-        },
-    })
-}
-
-fn parameters(known: &[&str]) -> String {
-    match known {
-        [] => "`match` has no parameter: write it there as {name}".to_owned(),
-        known => format!("`match` has: {}", known.join(", ")),
     }
 }
 

@@ -31,7 +31,7 @@ pub fn status(fault: &Fault) -> u16 {
         | Code::TokenUnavailable
         | Code::TokenRefused => 503,
         Code::UpstreamTimeout => 504,
-        Code::UpstreamReset | Code::UpstreamInvalid => 502,
+        Code::UpstreamReset | Code::UpstreamInvalid | Code::MappingFailed => 502,
     }
 }
 
@@ -54,6 +54,7 @@ fn title(fault: &Fault) -> &'static str {
         Code::UpstreamTimeout => "the upstream did not answer in time",
         Code::UpstreamReset => "the upstream's connection ended before its reply did",
         Code::UpstreamInvalid => "the upstream's reply is not valid HTTP",
+        Code::MappingFailed => "the upstream's reply could not be turned into the shape that is read here",
     }
 }
 
@@ -178,6 +179,7 @@ mod tests {
                 ("upstream_timeout", 504),
                 ("upstream_reset", 502),
                 ("upstream_invalid", 502),
+                ("mapping_failed", 502),
             ]
         );
         assert_eq!(status(&Fault::too_large(Part::RequestLine, "")), 414);

@@ -35,6 +35,11 @@ const COMMANDS: &[&str] = &[
     "identity stage",
     "identity promote",
     "identity rollback",
+    "route",
+    "route status",
+    "route set",
+    "route reset",
+    "route report",
     "wait",
     "shutdown",
 ];
@@ -89,7 +94,7 @@ fn help_of_every_command_ends_well_and_has_an_example() {
 
 #[test]
 fn help_names_every_command_there_is() {
-    for parent in ["", "stand-in", "cert", "ca", "identity"] {
+    for parent in ["", "stand-in", "cert", "ca", "identity", "route"] {
         let help = text(&delius_sidecar(&format!("{parent} --help")).stdout);
         let (_, listed) = help.split_once("Commands:\n").expect("a list of commands");
         let listed: Vec<&str> = listed

@@ -51,10 +51,7 @@ url = "http://delius.example:8081"
 "#;
 
 fn source(name: &str, text: &str) -> Source {
-    Source {
-        name: name.to_owned(),
-        text: text.to_owned(),
-    }
+    Source::new(name, text)
 }
 
 fn run(text: &str) -> Result<Loaded<Settings>, Problems> {
@@ -109,7 +106,7 @@ fn a_small_file_is_enough_and_the_rest_has_the_documented_defaults() {
     assert_eq!((ndh.times.first_byte.as_secs(), ndh.times.total.as_secs()), (15, 25));
     let route = &settings.routes[0];
     assert_eq!((route.person.as_deref(), route.idempotent), (Some("nomsNumber"), None));
-    assert_eq!(route.ndh.authorization, Authorization::Strip);
+    assert_eq!(route.ndh.as_ref().expect("a leg").authorization, Authorization::Strip);
 }
 
 #[test]

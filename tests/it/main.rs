@@ -5,6 +5,7 @@ mod support;
 
 mod ca;
 mod cli;
+mod comparison;
 mod config;
 mod control;
 mod demo;

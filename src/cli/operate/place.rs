@@ -12,7 +12,7 @@ use crate::config::{self, Problems, Style};
 const SOCKET: &str = "/run/delius-sidecar/control.sock";
 
 #[derive(Args, Clone, Debug)]
-pub(super) struct Place {
+pub(in crate::cli) struct Place {
     /// The control socket; otherwise the one that the configuration names.
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
@@ -22,7 +22,7 @@ pub(super) struct Place {
 
 impl Place {
     /// The path of the socket, or what keeps it from being known, in sentences that can be printed as they are.
-    pub(super) fn socket(&self) -> Result<PathBuf, String> {
+    pub(in crate::cli) fn socket(&self) -> Result<PathBuf, String> {
         if let Some(path) = &self.control {
             return Ok(path.clone());
         }

@@ -11,6 +11,7 @@ mod process;
 mod route;
 #[cfg(test)]
 mod strict;
+mod switch;
 mod token;
 mod upstream;
 
@@ -47,6 +48,7 @@ pub struct Metrics {
     front_handshakes_refused: Mutex<BTreeMap<String, u64>>,
     identities: identity::Identities,
     tokens: token::Tokens,
+    switch: switch::Switch,
 }
 
 /// Connections of callers.
@@ -84,6 +86,7 @@ impl Metrics {
             front_handshakes_refused: Mutex::default(),
             identities: identity::Identities::default(),
             tokens: token::Tokens::default(),
+            switch: switch::Switch::default(),
         }
     }
 

@@ -1,0 +1,4 @@
+# The same name but for the number of spaces.
+def collapsed: if type == "string" then gsub("\\s+"; " ") | trim else null end;
+(.ndh.view.comName | collapsed) as $name
+| $name != null and $name == (.standard.view.comName | collapsed)
