@@ -214,11 +214,7 @@ impl Service {
     fn carry_out(&mut self, asked: Asked) -> bool {
         let Asked { command, reply, .. } = asked;
         if let Command::Routes | Command::SetRoute { .. } | Command::ResetRoute(_) = command {
-            let _ = reply.send(Err(crate::control::Refusal::new(
-                404,
-                "no_routes",
-                "no route here can be switched",
-            )));
+            let _ = reply.send(self.carry_out_route(command));
             return false;
         }
         let (Command::Stage(which) | Command::Promote(which) | Command::RollBack(which, _)) = &command else {

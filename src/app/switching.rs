@@ -10,11 +10,12 @@ use super::service::Service;
 use super::start::seed;
 use super::units::Did;
 use crate::clock;
+use crate::control::{Command, Refusal, Reply};
 use crate::fault::{Code, Fault};
 use crate::identity::Standing;
 use crate::proxy::aside::Job;
 use crate::proxy::plan::Plan;
-use crate::switch::Action;
+use crate::switch::{Action, SetError};
 use crate::token::{Place, Tokens};
 
 impl Service {
@@ -105,6 +106,63 @@ impl Service {
         for route in settings.routes.iter().filter(|route| route.unit == unit) {
             if let Some(ledger) = self.registry.ledgers.of(&route.name) {
                 ledger.evidence().window.clear();
+            }
+        }
+    }
+
+    /// Does what an operator asks about routes.
+    ///
+    /// # Errors
+    /// [`Refusal`]: nothing has changed.
+    pub(super) fn carry_out_route(&mut self, command: Command) -> Result<Reply, Refusal> {
+        let now = clock::unix_seconds();
+        let Some(settings) = self.kind.settings() else {
+            return Err(Refusal::new(
+                404,
+                "no_routes",
+                "a gateway has no routes that could be switched",
+            ));
+        };
+        let ledgers = &self.registry.ledgers;
+        match command {
+            Command::SetRoute { unit, order } => {
+                let did = self.units.set(&unit, order, now);
+                self.answer_route(&unit, did)
+            }
+            Command::ResetRoute(reset) => {
+                let did = self.units.reset(&reset.unit, reset.reason, reset.by.clone(), now);
+                if did.is_ok() && reset.evidence {
+                    for route in settings.routes.iter().filter(|route| route.unit == reset.unit) {
+                        ledgers.begin_anew(&route.name, settings);
+                    }
+                    tracing::info!(
+                        audit = true,
+                        unit = reset.unit,
+                        by = reset.by,
+                        "the evidence begins anew"
+                    );
+                }
+                self.answer_route(&reset.unit, did)
+            }
+            _ => Ok(Reply::Routes(self.units.report(settings, ledgers, now))),
+        }
+    }
+
+    fn answer_route(&mut self, unit: &str, did: Result<Vec<Did>, Option<SetError>>) -> Result<Reply, Refusal> {
+        match did {
+            Ok(did) => {
+                self.switched(did);
+                let (effective, _) = self.units.of(unit);
+                Ok(Reply::Done(format!("{unit}: {effective}")))
+            }
+            Err(Some(error)) => Err(Refusal::new(409, error.code(), error.to_string())),
+            Err(None) => {
+                let names: Vec<&str> = self.units.names().collect();
+                Err(Refusal::new(
+                    404,
+                    "unknown_unit",
+                    format!("there is no such group or route; there are: {}", names.join(", ")),
+                ))
             }
         }
     }

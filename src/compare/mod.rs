@@ -13,6 +13,8 @@ mod rules;
 mod walk;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

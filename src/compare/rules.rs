@@ -6,11 +6,10 @@
 
 use serde_json::{Value, json};
 
-use crate::mapping::{Bounds, Program};
-
 use super::pattern::Pattern;
 use super::place::Step;
 use super::{Kind, Side};
+use crate::mapping::{Bounds, Program};
 
 /// How the two legs of one route are compared.
 #[derive(Debug, Default)]

@@ -16,8 +16,8 @@ use super::language::INNER;
 const LONGEST: usize = 64 * 1024;
 /// Brackets within brackets.
 const DEEPEST: usize = 40;
-/// Words and signs outside of brackets within one bracket: each may nest the tree by one.
-const MOST: usize = 600;
+/// Levels of the tree, as far as words and signs can nest it.
+const MOST: usize = 200;
 
 /// Why a text is refused.
 pub(super) struct Fault<'s> {
@@ -133,7 +133,7 @@ pub(super) fn check(text: &str) -> Result<(), Fault<'_>> {
             },
         )
     })?;
-    weight(&tokens)?;
+    weight(&tokens, false, 0)?;
     if let Some(token) = tokens
         .first()
         .filter(|t| matches!(t.0, "import" | "include" | "module"))
@@ -192,30 +192,89 @@ fn brackets(text: &str) -> Result<(), Fault<'_>> {
     Ok(())
 }
 
-/// Words and signs of one bracket: `try try try …` nests the tree without any bracket.
-fn weight<'s>(tokens: &[Token<&'s str>]) -> Result<(), Fault<'s>> {
-    let mut heavy = 0;
+/// What is open in a row of tokens: the row itself, a `def` until its `;`, an `if` until its `end`.
+struct Open {
+    word: &'static str,
+    /// How deep a term that begins here stands.
+    start: usize,
+    /// Signs since the last `|`, and whether `as` is among the words: what follows `… as $x |` stands within them.
+    signs: usize,
+    binds: bool,
+}
+
+impl Open {
+    const fn new(word: &'static str, start: usize) -> Self {
+        Self {
+            word,
+            start,
+            signs: 0,
+            binds: false,
+        }
+    }
+
+    /// The depth after a `|`.
+    const fn pipe(&mut self) -> usize {
+        self.start += 1 + if self.binds { self.signs } else { 0 };
+        (self.signs, self.binds) = (0, false);
+        self.start
+    }
+}
+
+/// How deep the tree may nest by what is no bracket: `try try try …`, a chain of pipes, a long sum. An upper bound.
+fn weight<'s>(tokens: &[Token<&'s str>], object: bool, before: usize) -> Result<(), Fault<'s>> {
+    let mut open = vec![Open::new("", before)];
+    let mut depth = before;
     for Token(text, kind) in tokens {
-        match kind {
-            Tok::Block(inner) => weight(inner)?,
-            Tok::Str(parts) => {
+        let nested = open.len() > 1;
+        let Some(top) = open.last_mut() else { break };
+        match (kind, *text) {
+            (Tok::Block(inner), _) => weight(inner, text.starts_with('{'), depth + 1)?,
+            (Tok::Str(parts), _) => {
                 for part in parts {
                     if let StrPart::Term(token) = part {
-                        weight(std::slice::from_ref(token))?;
+                        weight(std::slice::from_ref(token), false, depth + 1)?;
                     }
                 }
             }
-            // a definition that is closed, and what stands beside a comma, nests no further
-            Tok::Sym if *text == ";" => heavy = 0,
-            Tok::Sym if matches!(*text, ":" | "?") || text.starts_with('.') => {}
-            Tok::Word | Tok::Sym => heavy += 1,
+            (Tok::Sym, "|") => depth = top.pipe(),
+            (Tok::Sym, ",") if object && !nested => depth = top.pipe(),
+            (Tok::Sym, ";") if top.word == "def" => {
+                depth = top.start;
+                open.pop();
+                // what follows stands within the definition
+                if let Some(around) = open.last_mut() {
+                    around.start += 1;
+                }
+            }
+            (Tok::Sym, ";") if !nested => depth = before + 1,
+            (Tok::Word, "end") if top.word == "if" => {
+                depth = top.start;
+                open.pop();
+            }
+            (Tok::Word, "then" | "elif" | "else") if top.word == "if" => depth = top.pipe(),
+            (Tok::Word, "def") => {
+                depth += 1;
+                open.push(Open::new("def", depth));
+            }
+            (Tok::Word, "if") => {
+                depth += 1;
+                open.push(Open::new("if", depth));
+            }
+            (Tok::Word, word) => {
+                top.binds |= word == "as";
+                depth += 1;
+            }
+            (Tok::Sym, sign) if !matches!(sign, ":" | "?") && !sign.starts_with('.') => {
+                top.signs += 1;
+                depth += 1;
+            }
             _ => {}
         }
-        if heavy > MOST {
+        if depth > MOST {
             return Err(fault(
                 text,
-                format!("more than {MOST} words and signs without a bracket or a `;`"),
-                "give a part a name: def name: …;",
+                format!("the program nests deeper than {MOST} levels here"),
+                "give a part of it a name: def name: …;",
             ));
         }
     }

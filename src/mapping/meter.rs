@@ -13,8 +13,8 @@ use std::ptr;
 #[cfg(not(panic = "unwind"))]
 compile_error!("a mapping that has spent its bounds is left by unwinding: build with panic = \"unwind\"");
 
-/// How much stack a run may take: a quarter of what the smallest thread here has.
-const STACK: usize = 512 * 1024;
+/// How much stack a run may take: half of what the smallest thread here has.
+const STACK: usize = 1024 * 1024;
 
 /// How deep a value may nest: as deep as `serde_json` reads one, so that nothing overflows when it is dropped.
 pub(super) const DEEPEST: u32 = 100;

@@ -10,6 +10,7 @@
 //! program says and whatever the value holds ([`Bounds`]); and since it sees persons' data, an error never quotes a value.
 
 mod arithmetic;
+mod fields;
 mod grammar;
 mod json;
 mod language;
@@ -18,17 +19,10 @@ mod program;
 mod value;
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;
 
+pub use fields::{Fields, FieldsError};
 pub use meter::Bounds;
 pub use program::{Program, ProgramError, RunError};
-#[derive(Debug)]
-pub struct Fields;
-impl Fields {
-    pub fn parse(_: &[String]) -> Result<Self, RunError> {
-        Ok(Self)
-    }
-    pub fn keep(&self, v: &serde_json::Value) -> serde_json::Value {
-        v.clone()
-    }
-}

@@ -96,9 +96,11 @@ impl Gate {
         self.closed.as_ref().map_or(Duration::ZERO, |closed| closed.until)
     }
 
-    /// A failure. True: it is of another kind than what was known, and worth a line in the log.
+    /// A failure. True: nothing was known, or it passes by itself now and did not before (or the other way round): worth a
+    /// line in the log.
     pub(super) fn close(&mut self, now: Duration, trouble: Trouble, roll: f64) -> bool {
-        let news = self.trouble().is_none_or(|known| known.kind != trouble.kind);
+        let lasting = trouble.kind.is_lasting();
+        let news = self.trouble().is_none_or(|known| known.kind.is_lasting() != lasting);
         self.failures = if news { 1 } else { self.failures.saturating_add(1) };
         let pause = pause(self.failures, trouble.kind, roll);
         let until = now + pause.max(trouble.pause.unwrap_or_default().min(LONGEST));
@@ -156,12 +158,12 @@ mod tests {
     }
 
     #[test]
-    fn an_alarm_is_raised_once_for_each_kind_of_trouble_and_again_after_it_was_over() {
+    fn an_alarm_is_raised_once_and_again_when_the_trouble_becomes_another_or_was_over() {
         let mut gate = Gate::default();
         let now = Duration::from_secs(1);
         let news = [
             Kind::Timeout,
-            Kind::Timeout,
+            Kind::Unreachable,
             Kind::Refused,
             Kind::Refused,
             Kind::Timeout,

@@ -179,6 +179,7 @@ mod tests {
                 ("upstream_timeout", 504),
                 ("upstream_reset", 502),
                 ("upstream_invalid", 502),
+                ("mapping_failed", 502),
             ]
         );
         assert_eq!(status(&Fault::too_large(Part::RequestLine, "")), 414);

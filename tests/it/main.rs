@@ -5,6 +5,7 @@ mod support;
 
 mod ca;
 mod cli;
+mod comparison;
 mod config;
 mod control;
 mod demo;
@@ -35,6 +36,7 @@ mod rotation;
 mod rotation_gateway;
 mod runbook;
 mod smuggling;
+mod token;
 mod tools;
 mod verify;
 mod wrapper;

@@ -3,5 +3,5 @@
 .standard.view.mappaLevel as $standard
 | .ndh.view
 | $standard == 0
-  and (.mappaLevel < 0 or .mappaLevel > 3 or (.evidence.highestIsMapp | not))
+  and (.mappaLevel > 3 or (.evidence.highestIsMapp | not))
   and any(.evidence.latest[]; . == 0)

@@ -8,8 +8,10 @@ def text: if type == "string" and . != "" then . else null end;
 def nobody: .isUnallocated == true or (.staffCode | type == "string" and endswith("U"));
 
 if .status == 200 and (.body | type == "array") then
-  (first(.body[] | objects | select(.isPrisonOffenderManager == false)) // {})
-  | { comEmail: (if nobody then null else .staff.email | text end) }
+  (
+    (first(.body[] | objects | select(.isPrisonOffenderManager == false)) // {})
+    | { comEmail: (if nobody then null else .staff.email | text end) }
+  )?
 else
   null
 end

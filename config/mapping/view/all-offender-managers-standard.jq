@@ -3,7 +3,9 @@
 def text: if type == "string" and . != "" then . else null end;
 
 if .raw.status == 200 and (.raw.body | type == "object") then
-  { comEmail: (.raw.body.manager.email | text) }
+  (
+    { comEmail: (.raw.body.manager.email | text) }
+  )?
 else
   null
 end

@@ -38,18 +38,18 @@ def of_registrations:
       vloAssigned: any(.[]; .type.code == "INVI" or .type.code == "DASO"),
       evidence: {
         mapp: ($mapp | length),
-        highestIsMapp: ($levelled | map(select(is_mapp)) | . != [] and highest == $highest),
+        highestIsMapp: ($levelled | map(select(is_mapp)) | highest == $highest),
         latest: (if $mapp == [] then [0] else [$mapp[] | select(start == $latest) | level] | unique end)
       }
     };
 
 def of_resourcing:
-  if .status == 200 and (.body.enhancedResourcing? | type == "boolean") then
-    { enhancedResourcing: .body.enhancedResourcing, resourcingSource: "decision" }
-  elif .status == 200 then
-    { enhancedResourcing: true, resourcingSource: "defaulted-draft" }
-  else
+  if .status == 404 then
     { enhancedResourcing: true, resourcingSource: "defaulted-not-found" }
+  elif .body.enhancedResourcing | type == "boolean" then
+    { enhancedResourcing: .body.enhancedResourcing, resourcingSource: "decision" }
+  else
+    { enhancedResourcing: true, resourcingSource: "defaulted-draft" }
   end;
 
 def of_managers:
@@ -57,12 +57,20 @@ def of_managers:
   (first(.[]? | objects | select(.isPrisonOffenderManager == false)) // {})
   | { comEmail: (if nobody then null else .staff.email | text end) };
 
-# the parts are there only when all of the four were: an absent field has a meaning
-if .status == 200 then
-  (.parts.all.body | of_offender)
-  + (.parts.registrations.body | of_registrations)
-  + (.parts.resourcing | of_resourcing)
-  + (.parts.managers.body | of_managers)
+def readable:
+  (.all.body | type == "object")
+  and (.registrations.body | type == "object" or type == "array")
+  and (.resourcing | .status == 404 or (.body | type == "object"))
+  and (.managers.body | type == "array");
+
+# all four or nothing: an absent field has a meaning
+if .status == 200 and (.parts | readable) then
+  (
+    (.parts.all.body | of_offender)
+    + (.parts.registrations.body | of_registrations)
+    + (.parts.resourcing | of_resourcing)
+    + (.parts.managers.body | of_managers)
+  )?
 else
   null
 end

@@ -14,21 +14,23 @@ def resourcing:
   end;
 
 if .raw.status == 200 and (.raw.body | type == "object") then
-  .raw.body
-  | (.currentTier | text) as $tier
-  | {
-      crn: (.crn | text),
-      tier: $tier,
-      tierLetter: ($tier | if . then .[:1] else null end),
-      comName: (.manager.name // {} | name),
-      comEmail: (.manager.email | text),
-      teamCode: (.manager.team.code | text),
-      teamName: (.manager.team.description | text),
-      lduCode: (.manager.team.localDeliveryUnit.code | text),
-      mappaLevel,
-      vloAssigned
-    }
-    + (.resourcing | resourcing)
+  (
+    .raw.body
+    | (.currentTier | text) as $tier
+    | {
+        crn: (.crn | text),
+        tier: $tier,
+        tierLetter: ($tier | if . then .[:1] else null end),
+        comName: (.manager.name // {} | name),
+        comEmail: (.manager.email | text),
+        teamCode: (.manager.team.code | text),
+        teamName: (.manager.team.description | text),
+        lduCode: (.manager.team.localDeliveryUnit.code | text),
+        mappaLevel,
+        vloAssigned
+      }
+      + (.resourcing | resourcing)
+  )?
 else
   null
 end

@@ -7,15 +7,17 @@ def text: if type == "string" and . != "" then . else null end;
 def described($missing): text | if . == $missing then null else . end;
 
 if .status == 200 and (.body | type == "object") then
-  .body
-  | {
-      level: (.level // 0),
-      levelDescription: (.levelDescription | described("Missing level")),
-      category: (.category // 0),
-      categoryDescription: (.categoryDescription | described("Missing category")),
-      startDate: (.startDate | text),
-      reviewDate: (.reviewDate | text)
-    }
+  (
+    .body
+    | {
+        level: (.level // 0),
+        levelDescription: (.levelDescription | described("Missing level")),
+        category: (.category // 0),
+        categoryDescription: (.categoryDescription | described("Missing category")),
+        startDate: (.startDate | text),
+        reviewDate: (.reviewDate | text)
+      }
+  )?
 else
   null
 end

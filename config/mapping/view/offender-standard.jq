@@ -10,17 +10,19 @@ def forenames: [(.forename, .middleName) | text | values] | join(" ");
 def name: [(.surname, forenames) | text | values] | if . == [] then null else join(", ") end;
 
 if .raw.status == 200 and (.raw.body | type == "object") then
-  .raw.body
-  | (.currentTier | text) as $tier
-  | {
-      crn: (.crn | text),
-      tier: $tier,
-      tierLetter: ($tier | if . then .[:1] else null end),
-      comName: (.manager.name // {} | name),
-      teamCode: (.manager.team.code | text),
-      teamName: (.manager.team.description | text),
-      lduCode: (.manager.team.localDeliveryUnit.code | text)
-    }
+  (
+    .raw.body
+    | (.currentTier | text) as $tier
+    | {
+        crn: (.crn | text),
+        tier: $tier,
+        tierLetter: ($tier | if . then .[:1] else null end),
+        comName: (.manager.name // {} | name),
+        teamCode: (.manager.team.code | text),
+        teamName: (.manager.team.description | text),
+        lduCode: (.manager.team.localDeliveryUnit.code | text)
+      }
+  )?
 else
   null
 end

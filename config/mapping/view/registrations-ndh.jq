@@ -19,23 +19,25 @@ def level: {M1: 1, M2: 2, M3: 3}[.registerLevel.code | code] // 0;
 def start: .startDate | if type == "string" then . else "" end;
 
 if .status == 200 and (.body | type == "object" or type == "array") then
-  [.body | (if type == "array" then .[] else .registrations[]? end) | objects | select(.active == true)]
-  | map(select(.registerLevel.code | code | startswith("M"))) as $levelled
-  | map(select(is_mapp)) as $mapp
-  | ($levelled | highest) as $highest
-  | ($mapp | map(start) | max) as $latest
-  | {
-      mappaLevel: $highest,
-      vloAssigned: any(.[]; .type.code == "INVI" or .type.code == "DASO"),
-      evidence: {
-        # active MAPPA registrations
-        mapp: ($mapp | length),
-        # whether one of them has the highest level
-        highestIsMapp: ($levelled | map(select(is_mapp)) | . != [] and highest == $highest),
-        # levels of those that started last: several, when they started on one day
-        latest: (if $mapp == [] then [0] else [$mapp[] | select(start == $latest) | level] | unique end)
+  (
+    [.body | (if type == "array" then .[] else .registrations[]? end) | objects | select(.active == true)]
+    | map(select(.registerLevel.code | code | startswith("M"))) as $levelled
+    | map(select(is_mapp)) as $mapp
+    | ($levelled | highest) as $highest
+    | ($mapp | map(start) | max) as $latest
+    | {
+        mappaLevel: $highest,
+        vloAssigned: any(.[]; .type.code == "INVI" or .type.code == "DASO"),
+        evidence: {
+          # active MAPPA registrations
+          mapp: ($mapp | length),
+          # whether one of them has the highest level
+          highestIsMapp: ($levelled | map(select(is_mapp)) | highest == $highest),
+          # levels of those that started last: several, when they started on one day
+          latest: (if $mapp == [] then [0] else [$mapp[] | select(start == $latest) | level] | unique end)
+        }
       }
-    }
+  )?
 else
   null
 end
