@@ -331,7 +331,7 @@ fn a_broken_gate_rolls_back_by_itself_and_a_restart_does_not_forget_it() {
         report.contains("rolled back") && report.contains("NO-GO for canary"),
         "{report}"
     );
-    let alarm = sidecar.wait_line(|line| line["level"] == "ERROR" && line["unit"] == "person");
+    let alarm = sidecar.wait_line(|line| line["level"] == "error" && line["unit"] == "person");
     assert!(alarm.is_some(), "no alarm:\n{}", sidecar.printed());
     let again = [
         "set",
