@@ -25,6 +25,7 @@ mod routes;
 mod run;
 mod schema;
 mod token;
+mod units;
 mod url;
 mod validate;
 mod value;

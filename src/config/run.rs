@@ -9,6 +9,7 @@ use super::read::Reader;
 use super::routes::{self, Names};
 use super::settings::{Address, Listen, Settings};
 use super::token;
+use super::units;
 use super::validate::{self, Side};
 use super::value;
 use crate::route::Table;
@@ -91,7 +92,7 @@ pub(super) fn settings(top: &Reader<'_>, sources: &[Source]) -> Option<Settings>
     let upstreams = all(upstreams)?;
     let routes = routes.into_iter().collect::<Option<Vec<_>>>()?;
     let placed: Vec<_> = rows.iter().map(|(_, at)| at).zip(routes).collect();
-    let units = routes::units(top, &placed, &upstreams, listen.caller_timeout);
+    let units = units::units(top, &placed, &upstreams, listen.caller_timeout);
     Some(Settings {
         listen,
         observe: validate::observe(&top.table("observe"), served),
@@ -102,7 +103,7 @@ pub(super) fn settings(top: &Reader<'_>, sources: &[Source]) -> Option<Settings>
         tokens: all(tokens)?,
         units,
         routes: placed.into_iter().map(|(_, route)| route).collect(),
-        switch: routes::switch(&top.table("switch")),
+        switch: units::switch(&top.table("switch")),
     })
 }
 
