@@ -42,6 +42,7 @@ const COMMANDS: &[&str] = &[
     "route set",
     "route reset",
     "route report",
+    "route explain",
     "wait",
     "shutdown",
 ];

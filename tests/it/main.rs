@@ -35,6 +35,7 @@ mod reload;
 mod retry;
 mod rotation;
 mod rotation_gateway;
+mod route_cli;
 mod runbook;
 mod smuggling;
 mod token;

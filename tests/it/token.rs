@@ -130,10 +130,7 @@ impl Kept {
             "[upstream.ndh]\nurl = \"http://127.0.0.1:1\"\ntoken = \"t\"\n\
              [[route]]\nname = \"a\"\nmatch = \"GET /a\"\n[route.ndh]\nupstream = \"ndh\"\n[token.t]\n{files}{table}\n"
         );
-        let source = Source {
-            name: "c.toml".to_owned(),
-            text,
-        };
+        let source = Source::new("c.toml", text);
         let loaded = config::load_run(&[source], &[]).unwrap_or_else(|problems| panic!("{}", problems.lines()));
         loaded.settings.tokens
     }
