@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use zeroize::Zeroize as _;
 
 use crate::fault::{Code, Fault};
 use crate::proxy::client::Client;
@@ -236,7 +237,7 @@ async fn one(
     )
     .await;
     // The token stood in it.
-    workspace.head.fill(0);
+    workspace.head.zeroize();
     worker.give_back(workspace);
     let Stream::Memory(memory) = client.stream else {
         return Err(Fault::new(Code::UpstreamInvalid, "the reply went elsewhere"));
