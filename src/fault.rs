@@ -33,17 +33,23 @@ pub enum Code {
     IdentityExpired,
     /// There is no certificate to show.
     IdentityMissing,
+    /// No valid token can be had; an expired one is never sent.
+    TokenUnavailable,
+    /// The API refuses a token that is fresh.
+    TokenRefused,
     /// The upstream did not answer in time.
     UpstreamTimeout,
     /// The upstream connection died before the reply was complete.
     UpstreamReset,
     /// The upstream answered what HTTP does not allow.
     UpstreamInvalid,
+    /// The reply could not be turned into the shape that the application reads.
+    MappingFailed,
 }
 
 impl Code {
     /// Every code, in the order of the contract's table.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::RequestMalformed,
         Self::RequestTooLarge,
         Self::RequestTimeout,
@@ -55,9 +61,12 @@ impl Code {
         Self::IdentityRejected,
         Self::IdentityExpired,
         Self::IdentityMissing,
+        Self::TokenUnavailable,
+        Self::TokenRefused,
         Self::UpstreamTimeout,
         Self::UpstreamReset,
         Self::UpstreamInvalid,
+        Self::MappingFailed,
     ];
 
     /// The code as it stands in replies, logs and metrics.
@@ -75,9 +84,12 @@ impl Code {
             Self::IdentityRejected => "identity_rejected",
             Self::IdentityExpired => "identity_expired",
             Self::IdentityMissing => "identity_missing",
+            Self::TokenUnavailable => "token_unavailable",
+            Self::TokenRefused => "token_refused",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamInvalid => "upstream_invalid",
+            Self::MappingFailed => "mapping_failed",
         }
     }
 
@@ -86,7 +98,12 @@ impl Code {
     pub const fn side(self) -> Side {
         match self {
             Self::RequestMalformed | Self::RequestTooLarge | Self::RequestTimeout | Self::RouteUnknown => Side::Caller,
-            Self::Overloaded | Self::CircuitOpen | Self::IdentityExpired | Self::IdentityMissing => Side::Sidecar,
+            Self::Overloaded
+            | Self::CircuitOpen
+            | Self::IdentityExpired
+            | Self::IdentityMissing
+            | Self::TokenUnavailable
+            | Self::MappingFailed => Side::Sidecar,
             _ => Side::Upstream,
         }
     }

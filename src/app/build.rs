@@ -4,15 +4,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rustls_pki_types::ServerName;
+use tokio::sync::mpsc;
 
 use super::Kind;
 use super::identities::Identities;
+use super::lanes::{self, Ledgers};
+use super::units::Units;
 use crate::config::settings::{GatewaySettings, Leg, Limits, Route, Scheme, Settings, Upstream};
 use crate::identity::Standing;
+use crate::proxy::aside::{Aside, Job};
 use crate::proxy::plan::{Door, InFlight, Lane, Plan, Unmatched};
 use crate::route::Table;
 use crate::route::table::Conflict;
+use crate::switch;
 use crate::telemetry::metrics::Metrics;
+use crate::token::Tokens;
 use crate::transport::dial::Endpoint;
 use crate::upstream::Target;
 use crate::wire::head::Bounds;
@@ -21,7 +27,10 @@ use crate::wire::head::Bounds;
 #[derive(Debug)]
 pub struct Registry {
     pub metrics: Arc<Metrics>,
+    pub tokens: Arc<Tokens>,
     in_flight: HashMap<String, Arc<InFlight>>,
+    pub(super) ledgers: Ledgers,
+    aside: Option<Aside>,
 }
 
 /// What is in use towards an upstream.
@@ -44,21 +53,36 @@ pub enum BuildError {
 impl Registry {
     /// Nothing is held yet.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>) -> Self {
+    pub fn new(metrics: Arc<Metrics>, tokens: Arc<Tokens>) -> Self {
         Self {
             metrics,
+            tokens,
             in_flight: HashMap::new(),
+            ledgers: Ledgers::default(),
+            aside: None,
         }
+    }
+
+    /// Opens the way to the comparison beside the requests, once something is to be compared; its other end.
+    pub(super) fn open_aside(&mut self, settings: &Settings) -> Option<mpsc::Receiver<Job>> {
+        let compares = settings.routes.iter().any(|route| route.comparison.is_some());
+        if self.aside.is_some() || !compares {
+            return None;
+        }
+        let shadow = &settings.switch.shadow;
+        let (aside, jobs) = Aside::new(shadow.queue, shadow.memory);
+        self.aside = Some(aside);
+        Some(jobs)
     }
 
     /// The plan of what is to be served, with what is in use now.
     ///
     /// # Errors
     /// [`BuildError`]; what is in force stays in force.
-    pub(super) fn plan(&mut self, kind: &Kind, identities: &Identities) -> Result<Plan, BuildError> {
+    pub(super) fn plan(&mut self, kind: &Kind, identities: &Identities, units: &Units) -> Result<Plan, BuildError> {
         let standing = |upstream: &str| identities.standing(upstream);
         let mut plan = match kind {
-            Kind::Sidecar(settings) => self.sidecar(settings, &standing)?,
+            Kind::Sidecar(settings) => self.sidecar(settings, &standing, units)?,
             Kind::Gateway(settings) => self.gateway(settings, &standing)?,
         };
         plan.front = identities.front();
@@ -66,7 +90,7 @@ impl Registry {
     }
 
     /// The plan of the sidecar.
-    fn sidecar(&mut self, settings: &Settings, standing: &Standings<'_>) -> Result<Plan, BuildError> {
+    fn sidecar(&mut self, settings: &Settings, standing: &Standings<'_>, units: &Units) -> Result<Plan, BuildError> {
         let mut targets = Vec::new();
         let mut index = HashMap::new();
         for (name, upstream) in &settings.upstreams {
@@ -76,7 +100,7 @@ impl Registry {
         let mut lanes = Vec::new();
         let mut matches = Vec::new();
         for route in &settings.routes {
-            lanes.push(self.lane(route, &settings.listen.limits, &index)?);
+            lanes.push(Arc::new(self.lane(route, settings, &index, units)?));
             matches.push((route.methods.clone(), route.template.clone()));
         }
         let table = Table::build(&matches).map_err(|conflicts| {
@@ -91,6 +115,7 @@ impl Registry {
         let limits = settings.listen.limits.clone();
         let drain_quiet = settings.listen.drain_quiet;
         let bounds = bounds(&limits);
+        let vital = lanes::vital(&lanes, targets.len());
         Ok(Plan {
             doors: vec![door],
             unmatched: Unmatched::Misdirected,
@@ -100,6 +125,11 @@ impl Registry {
             limits,
             drain_quiet,
             front: None,
+            patience: settings.listen.caller_timeout,
+            reply_limit: settings.switch.reply,
+            vital,
+            tokens: self.tokens.clone(),
+            aside: self.aside.clone(),
         })
     }
 
@@ -112,19 +142,9 @@ impl Registry {
             for (_, template) in &rule.routes {
                 indexes.push(lanes.len());
                 let name = format!("{} {template}", rule.name);
-                lanes.push(Arc::new(Lane {
-                    meter: self.metrics.route(&name, template.as_str(), API),
-                    in_flight: self.in_flight.entry(name.clone()).or_default().clone(),
-                    in_flight_limit: settings.limits.in_flight,
-                    body_limit: settings.limits.body_bytes,
-                    person: None,
-                    idempotent: None,
-                    target: 0,
-                    path: None,
-                    // Behind the gateway is the API's own affair: its token, if it has one, is for it.
-                    authorization: crate::config::settings::Authorization::Pass,
-                    name,
-                }));
+                let meter = self.metrics.route(&name, template.as_str(), API);
+                let in_flight = self.in_flight.entry(name.clone()).or_default().clone();
+                lanes.push(Arc::new(lanes::of_gateway(name, meter, in_flight, &settings.limits)));
             }
             let table = Table::build(&rule.routes).map_err(|conflicts| {
                 let names = in_words(&conflicts, |index| rule.routes[index].1.to_string());
@@ -149,35 +169,55 @@ impl Registry {
             limits,
             drain_quiet,
             front: None,
+            patience: settings.caller_timeout,
+            reply_limit: 0,
+            vital: vec![true],
+            tokens: self.tokens.clone(),
+            aside: None,
         })
     }
 
     fn lane(
         &mut self,
         route: &Route,
-        limits: &Limits,
+        settings: &Settings,
         index: &HashMap<String, usize>,
-    ) -> Result<Arc<Lane>, BuildError> {
-        let Leg {
-            upstream,
-            path,
-            authorization,
-        } = &route.ndh;
-        let target = *index
-            .get(upstream)
-            .ok_or_else(|| BuildError::Unknown(upstream.clone()))?;
-        Ok(Arc::new(Lane {
+        units: &Units,
+    ) -> Result<Lane, BuildError> {
+        let limits = &settings.listen.limits;
+        let in_flight = self.in_flight.entry(route.name.clone()).or_default().clone();
+        let ledger = self.ledgers.ledger(route, settings);
+        let leg = |leg: &Option<Leg>, which: switch::Leg| -> Result<_, BuildError> {
+            let Some(leg) = leg else { return Ok(None) };
+            let target = *index
+                .get(&leg.upstream)
+                .ok_or_else(|| BuildError::Unknown(leg.upstream.clone()))?;
+            let meter = self.metrics.route(&route.name, route.template.as_str(), which.as_str());
+            Ok(Some(Arc::new(lanes::leg(
+                leg,
+                which,
+                target,
+                meter,
+                ledger.clone(),
+                (route, settings),
+            ))))
+        };
+        let ndh = leg(&route.ndh, switch::Leg::Ndh)?;
+        let standard = leg(&route.standard, switch::Leg::Standard)?;
+        Ok(Lane {
             name: route.name.clone(),
-            meter: self.metrics.route(&route.name, route.template.as_str(), "ndh"),
             person: route.person.clone(),
-            in_flight: self.in_flight.entry(route.name.clone()).or_default().clone(),
+            in_flight,
             in_flight_limit: route.in_flight.unwrap_or(limits.in_flight),
             body_limit: route.body_bytes.unwrap_or(limits.body_bytes),
             idempotent: route.idempotent,
-            target,
-            path: path.clone(),
-            authorization: *authorization,
-        }))
+            fields: route.fields.clone(),
+            ndh,
+            standard,
+            rule: self.ledgers.rule(&route.unit, units),
+            comparison: route.comparison.clone(),
+            ledger,
+        })
     }
 
     fn target(&self, name: &str, upstream: &Upstream, standing: &Standings<'_>) -> Result<Target, BuildError> {

@@ -3,14 +3,18 @@
 //! The main thread decides and the workers serve: it reads settings and identity files, publishes plans, answers
 //! probes, takes signals. A bad new configuration changes nothing; the plan in force stays.
 
+mod beside;
 pub mod build;
 mod command;
 mod identities;
+mod lanes;
 mod report;
 mod service;
 mod start;
+mod switching;
 mod terms;
 mod trials;
+mod units;
 mod wishes;
 pub mod worker;
 
@@ -89,6 +93,14 @@ impl Kind {
         }
     }
 
+    /// Of the sidecar; the gateway switches nothing.
+    fn settings(&self) -> Option<&Settings> {
+        match self {
+            Self::Sidecar(settings) => Some(settings),
+            Self::Gateway(_) => None,
+        }
+    }
+
     fn address(&self) -> Address {
         match self {
             Self::Sidecar(settings) => settings.listen.address.clone(),
@@ -129,7 +141,9 @@ impl Kind {
     /// What a reload cannot change, in words; for comparison.
     fn fixed(&self) -> String {
         format!(
-            "{:?} {} {:?} {:?} {:?}",
+            "{:?} {:?} {} {:?} {:?} {:?}",
+            self.settings()
+                .map(|settings| (&settings.switch.state, &settings.switch.shadow)),
             self.address(),
             self.workers(),
             self.observe(),

@@ -24,6 +24,7 @@ use super::command::{self, Signals};
 use super::identities::{Happening, Identities};
 use super::report::Reporter;
 use super::trials::{Ended, Trials};
+use super::units::Units;
 use super::wishes::{self, Wishes};
 use super::worker::{self, Orders};
 use super::{Kind, Origin, Outcome, terms};
@@ -45,6 +46,7 @@ pub(super) struct Service {
     pub(super) reporter: Reporter,
     pub(super) orders: watch::Sender<Orders>,
     pub(super) identities: Identities,
+    pub(super) units: Units,
     pub(super) watch: Watch,
     /// Rung when a watched directory changes.
     pub(super) changed: Arc<Notify>,
@@ -78,6 +80,7 @@ impl Service {
                     }
                     let happened = self.identities.tick();
                     self.take(happened);
+                    self.tick_units();
                     if looked.elapsed() >= LOOK_AGAIN {
                         looked = Instant::now();
                         self.look_again();
@@ -170,6 +173,7 @@ impl Service {
         let happened = self.identities.look();
         self.take(happened);
         self.reporter.stand(&self.identities, clock::unix_seconds());
+        self.keep_units();
     }
 
     /// Carries out and tells what happened to certificates: publishes a plan when another one is in use.
@@ -179,7 +183,7 @@ impl Service {
         }
         let changed = happened.iter().any(|(_, news)| matches!(news, News::Promoted { .. }));
         if changed {
-            match self.registry.plan(&self.kind, &self.identities) {
+            match self.registry.plan(&self.kind, &self.identities, &self.units) {
                 Ok(plan) => self.orders.send_modify(|orders| orders.plan = Arc::new(plan)),
                 Err(error) => tracing::error!(%error, "the plan in force stays"),
             }
@@ -209,6 +213,10 @@ impl Service {
     /// Does what an operator asks; `true` when that is to end.
     fn carry_out(&mut self, asked: Asked) -> bool {
         let Asked { command, reply, .. } = asked;
+        if let Command::Routes | Command::SetRoute { .. } | Command::ResetRoute(_) = command {
+            let _ = reply.send(self.carry_out_route(command));
+            return false;
+        }
         let (Command::Stage(which) | Command::Promote(which) | Command::RollBack(which, _)) = &command else {
             let said = match command {
                 Command::Status => Reply::Report(self.identities.report()),
@@ -264,13 +272,22 @@ impl Service {
             bail!("[listen] address and workers, [observe], [control] and [log] cannot change while running: restart");
         }
         // Refused before any certificate is touched, if it is to be refused.
-        self.registry.plan(&kind, &self.identities)?;
+        self.registry.plan(&kind, &self.identities, &self.units)?;
         let happened = self.identities.apply(terms::wanted(&kind));
-        let plan = self.registry.plan(&kind, &self.identities)?;
+        let mut did = Vec::new();
+        let mut jobs = None;
+        if let Some(settings) = kind.settings() {
+            did = self.units.configure(settings, clock::unix_seconds());
+            self.registry.tokens.apply(&settings.tokens);
+            jobs = self.registry.open_aside(settings);
+        }
+        let plan = self.registry.plan(&kind, &self.identities, &self.units)?;
         self.kind = kind;
         self.orders.send_modify(|orders| orders.plan = Arc::new(plan));
         self.watch.follow(self.identities.directories());
         self.take(happened);
+        self.compare_aside(jobs)?;
+        self.switched(did);
         Ok(())
     }
 

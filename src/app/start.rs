@@ -17,6 +17,7 @@ use crate::observe;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::exchange::Scribe;
 use crate::telemetry::metrics::Metrics;
+use crate::token::Tokens;
 use crate::transport::listen;
 
 use super::build::Registry;
@@ -25,6 +26,7 @@ use super::identities::Identities;
 use super::report::Reporter;
 use super::service::Service;
 use super::trials::Trials;
+use super::units::Units;
 use super::wishes::Wishes;
 use super::worker::{self, Front, Orders, Post};
 use super::{Kind, Start, terms};
@@ -51,12 +53,15 @@ impl Service {
         let control = kind.control().map(control::bind).transpose()?;
         let listening = bound.first().map(listen::Bound::address).unwrap_or_default();
 
-        let mut registry = Registry::new(metrics.clone());
+        let tokens = Tokens::new(metrics.clone());
+        let mut registry = Registry::new(metrics.clone(), tokens.clone());
         let mut identities = Identities::new(metrics.clone());
+        let (units, did) = Units::begin(kind.settings(), clock::unix_seconds())?;
         // A plan that cannot be made must not have taken anything into use.
-        registry.plan(&kind, &identities)?;
+        registry.plan(&kind, &identities, &units)?;
         let happened = identities.apply(terms::wanted(&kind));
-        let plan = Arc::new(registry.plan(&kind, &identities)?);
+        let jobs = kind.settings().and_then(|settings| registry.open_aside(settings));
+        let plan = Arc::new(registry.plan(&kind, &identities, &units)?);
         reporter.news(&happened, &identities);
         reporter.stand(&identities, clock::unix_seconds());
         let front = match &kind {
@@ -134,6 +139,7 @@ impl Service {
             reporter,
             orders,
             identities,
+            units,
             watch: Watch::start(changed.clone()),
             changed,
             trials: Trials::new(),
@@ -146,6 +152,9 @@ impl Service {
         };
         service.watch.follow(service.identities.directories());
         service.trials.begin(happened, &service.kind, &plan);
+        service.begin_tokens(tokens);
+        service.compare_aside(jobs)?;
+        service.switched(did);
         Ok(service)
     }
 }
@@ -161,7 +170,7 @@ fn observe_socket(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> 
 }
 
 /// Written beside and renamed: whoever sees the file sees all of it.
-fn write_whole(path: &std::path::Path, text: &str) -> std::io::Result<()> {
+pub(super) fn write_whole(path: &std::path::Path, text: &str) -> std::io::Result<()> {
     let beside = path.with_extension("part");
     let mut file = std::fs::File::create(&beside)?;
     file.write_all(text.as_bytes())?;
@@ -169,7 +178,7 @@ fn write_whole(path: &std::path::Path, text: &str) -> std::io::Result<()> {
 }
 
 /// A start for numbers that need not be secret.
-fn seed() -> u64 {
+pub(super) fn seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::collections::hash_map::RandomState::new().build_hasher().finish() ^ u64::from(clock::wall().subsec_nanos())
 }

@@ -12,6 +12,7 @@ mod files;
 pub mod operate;
 pub mod output;
 pub mod rehearse;
+pub mod route;
 mod run;
 pub mod span;
 mod stage;
@@ -57,6 +58,13 @@ enum Command {
         after_help = "Example:\n  delius-sidecar identity status\n  delius-sidecar identity promote --upstream ndh"
     )]
     Identity(operate::IdentityCommand),
+    /// Who answers each route, why, and whether the next step of the switch-over may be taken
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  delius-sidecar route status\n  delius-sidecar route report person\n  \
+                      delius-sidecar route set person --mode canary --share 5% --reason \"first persons\" --for 8h"
+    )]
+    Route(route::RouteCommand),
     Wait(operate::WaitArgs),
     Shutdown(operate::ShutdownArgs),
     /// A small certificate authority, for development and staging only
@@ -90,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Cert(command) => cert::cert(command),
         Command::Identity(command) => operate::identity(command),
+        Command::Route(command) => route::route(command),
         Command::Wait(args) => operate::wait(&args),
         Command::Shutdown(args) => operate::shutdown(&args),
         Command::Ca(command) => ca::ca(command),

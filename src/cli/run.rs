@@ -151,6 +151,7 @@ impl Origin for Files {
         if let Ok(layers) = check::read(self.config.as_deref()) {
             for source in &layers.sources {
                 source.text.hash(&mut hasher);
+                source.programs.hash(&mut hasher);
             }
         }
         hasher.finish()

@@ -77,7 +77,16 @@ fn list(fields: Fields, table: Option<&Table>, variable: &str, path: &[String], 
                     }
                 }
             }
-            (Shape::Named(_) | Shape::Rows(_), _) => {}
+            (Shape::Pairs(check), Some(Kind::Table(pairs))) => {
+                for name in pairs.0.keys() {
+                    known.push(Override {
+                        variable: format!("{variable}__{}", part(name)),
+                        path: [path.as_slice(), std::slice::from_ref(name)].concat(),
+                        shape: Shape::Text(check),
+                    });
+                }
+            }
+            (Shape::Named(_) | Shape::Rows(_) | Shape::Pairs(_), _) => {}
             (shape, _) => known.push(Override { variable, path, shape }),
         }
     }
@@ -155,7 +164,7 @@ fn coerce(shape: Shape, text: &str) -> Result<Kind, Complaint> {
             let right = format!("write a number from {least} to {most}");
             Complaint::new(format!("\"{shown}\" is not a whole number"), right)
         }),
-        Shape::Ratio => text
+        Shape::Ratio | Shape::Share => text
             .parse()
             .map(Kind::Float)
             .map_err(|_| Complaint::new(format!("\"{shown}\" is not a number"), "write for example 0.5")),
@@ -215,10 +224,7 @@ mod tests {
             .map(|(name, text)| ((*name).into(), (*text).into()))
             .collect();
         apply(schema::RUN, &mut tree, &variables, &report);
-        let source = Source {
-            name: "f".into(),
-            text: file.into(),
-        };
+        let source = Source::new("f", file);
         (tree, report.into_problems(&[source]).lines())
     }
 
@@ -301,7 +307,7 @@ mod tests {
                 ("DELIUS_SIDECAR__LISTEN__WORKERS", "many"),
                 ("DELIUS_SIDECAR__LOG__ACCESS", "yes"),
                 ("DELIUS_SIDECAR__DRAIN__QUIET", "30"),
-                ("DELIUS_SIDECAR__UPSTREAM__NDH_API__TOKEN", "t"),
+                ("DELIUS_SIDECAR__TRACE__ENDPOINT", "t"),
                 ("DELIUS_SIDECAR__TOKEN__X__URL", "t"),
                 ("DELIUS_SIDECAR__ROUTE__OFFENDER__NAME", "t"),
             ],
@@ -310,8 +316,8 @@ mod tests {
             "DELIUS_SIDECAR__LISTEN__WORKERS: error: `listen.workers`: \"many\" is not a whole number",
             "DELIUS_SIDECAR__LOG__ACCESS: error: `log.access`: \"yes\" is neither true nor false",
             "DELIUS_SIDECAR__DRAIN__QUIET: error: `drain.quiet`: the duration \"30\" has no unit",
-            "DELIUS_SIDECAR__UPSTREAM__NDH_API__TOKEN: error: `upstream.ndh-api.token` is not supported",
-            "DELIUS_SIDECAR__TOKEN__X__URL: error: `token` is not supported",
+            "DELIUS_SIDECAR__TRACE__ENDPOINT: error: `trace` is not supported",
+            "DELIUS_SIDECAR__TOKEN__X__URL: error: this variable overrides nothing",
             "DELIUS_SIDECAR__ROUTE__OFFENDER__NAME: error: this variable overrides nothing",
         ] {
             assert!(problems.contains(expected), "{expected} is not in\n{problems}");

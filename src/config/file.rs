@@ -111,6 +111,31 @@ pub fn extends_span(text: &str) -> Range<usize> {
     document.get_ref().get(EXTENDS).map_or(0..0, Spanned::span)
 }
 
+/// The files of programs that a text names, as it names them. Relative to the file that says it.
+#[must_use]
+pub fn programs(text: &str) -> Vec<String> {
+    const KEYS: [&str; 4] = ["request", "response", "view", "when"];
+    fn of(table: &DeTable<'_>, found: &mut Vec<String>) {
+        for (key, value) in table {
+            within(KEYS.contains(&key.get_ref().as_ref()), value.get_ref(), found);
+        }
+    }
+    fn within(named: bool, value: &DeValue<'_>, found: &mut Vec<String>) {
+        match value {
+            DeValue::String(text) if named => found.push(text.to_string()),
+            DeValue::Table(table) => of(table, found),
+            DeValue::Array(items) => items.iter().for_each(|item| within(false, item.get_ref(), found)),
+            _ => {}
+        }
+    }
+    let (document, _) = DeTable::parse_recoverable(text);
+    let mut found = Vec::new();
+    of(document.get_ref(), &mut found);
+    found.sort();
+    found.dedup();
+    found
+}
+
 /// Whether this is the configuration of a gateway.
 #[must_use]
 pub fn has_gateway(text: &str) -> bool {
@@ -200,10 +225,7 @@ mod tests {
     fn read(text: &str) -> (Option<Table>, String) {
         let report = Report::default();
         let table = parse(0, text, &report);
-        let source = Source {
-            name: "f".to_owned(),
-            text: text.to_owned(),
-        };
+        let source = Source::new("f", text);
         (table, report.into_problems(&[source]).lines())
     }
 

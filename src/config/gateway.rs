@@ -1,5 +1,6 @@
 //! The file of `gateway`: its own certificate, whom it lets in to what, and the one upstream behind it.
 
+use super::Source;
 use super::credentials;
 use super::problem::Problem;
 use super::read::Reader;
@@ -9,7 +10,7 @@ use super::value;
 use crate::cert::peer::Pattern;
 
 /// Everything, or `None` where something was reported.
-pub(super) fn settings(top: &Reader<'_>) -> Option<GatewaySettings> {
+pub(super) fn settings(top: &Reader<'_>, _: &[Source]) -> Option<GatewaySettings> {
     let at = top.table("gateway");
     if !at.exists() {
         let problem = Problem::error(top.place("gateway"), "there is no [gateway]");

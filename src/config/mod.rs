@@ -17,25 +17,45 @@ mod environment;
 mod file;
 mod gateway;
 mod layers;
+mod legs;
 mod material;
 mod read;
+mod route_schema;
+mod routes;
 mod run;
 mod schema;
+mod token;
+mod units;
 mod url;
 mod validate;
 mod value;
 
 pub use environment::PREFIX;
-pub use file::{extends, extends_span, has_gateway};
+pub use file::{extends, extends_span, has_gateway, programs};
+use std::collections::BTreeMap;
+
 use problem::Report;
 pub use problem::{Place, Problem, Problems, Severity, Style};
 use settings::{GatewaySettings, Settings};
 
 /// One text of a configuration and the name that people know it by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source {
     pub name: String,
     pub text: String,
+    /// The programs that it names ([`programs`]), as it names them; an error says why one could not be read.
+    pub programs: BTreeMap<String, Result<String, String>>,
+}
+
+impl Source {
+    /// A text that names no programs.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            text: text.into(),
+            programs: BTreeMap::new(),
+        }
+    }
 }
 
 /// Settings, what to warn about, and where everything was written.
@@ -70,7 +90,7 @@ fn load<T>(
     fields: schema::Fields,
     layers: &[Source],
     environment: &[(String, String)],
-    settings: fn(&read::Reader<'_>) -> Option<T>,
+    settings: fn(&read::Reader<'_>, &[Source]) -> Option<T>,
 ) -> Result<Loaded<T>, Problems> {
     let report = Report::default();
     let mut tree = file::Table::default();
@@ -90,7 +110,7 @@ fn load<T>(
     }
     environment::apply(fields, &mut tree, environment, &report);
     let last = layers.len().saturating_sub(1);
-    let found = settings(&read::Reader::top(&tree, last, &report));
+    let found = settings(&read::Reader::top(&tree, last, &report), layers);
     match found {
         Some(settings) if !report.has_errors() => Ok(Loaded {
             settings,

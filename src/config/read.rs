@@ -170,6 +170,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A table of texts with free keys.
+    pub(super) fn pairs(&self, key: &str) -> Vec<(&'a str, &'a str)> {
+        let Some(Kind::Table(table)) = self.value(key).map(|value| &value.kind) else {
+            return Vec::new();
+        };
+        let pair = |name: &'a String| Some((name.as_str(), table.text(name)?));
+        table.0.keys().filter_map(pair).collect()
+    }
+
     /// Reports a problem at a key, or at the table where the key is missing.
     pub(super) fn error(&self, key: &str, wrong: impl AsRef<str>, right: impl Into<String>) {
         let wrong = format!("`{}` {}", self.path_of(key), wrong.as_ref());

@@ -2,20 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Source;
 use super::credentials;
 use super::problem::{Place, Problem};
 use super::read::Reader;
-use super::settings::{Address, Authorization, Leg, Listen, Route, Settings};
+use super::routes::{self, Names};
+use super::settings::{Address, Listen, Settings, Upstream};
+use super::token;
+use super::units;
 use super::validate::{self, Side};
 use super::value;
+use crate::route::Table;
 use crate::route::table::ConflictKind;
-use crate::route::{Methods, Table, Template};
-
-/// Answered by the sidecar itself on the local listener.
-const PING: &str = "/health/ping";
 
 /// Everything, or `None` where something was reported.
-pub(super) fn settings(top: &Reader<'_>) -> Option<Settings> {
+pub(super) fn settings(top: &Reader<'_>, sources: &[Source]) -> Option<Settings> {
     let listen = listen(&top.table("listen"), &top.table("drain"));
     let served = match listen.address {
         Address::Tcp(address) => Some((address, "listen.address")),
@@ -30,8 +31,16 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<Settings> {
     }
     let named = top.named("upstream");
     let upstream_names: Vec<&str> = named.iter().map(|(name, _)| *name).collect();
+    let tokens_named = top.named("token");
+    let token_names: Vec<&str> = tokens_named.iter().map(|(name, _)| *name).collect();
+    let mut tokens = BTreeMap::new();
+    for (name, at) in &tokens_named {
+        let token = token::token(at, &upstream_names, listen.caller_timeout);
+        tokens.insert((*name).to_owned(), token);
+    }
     let side = Side::Run {
         identities: &identity_names,
+        tokens: &token_names,
     };
     let mut upstreams = BTreeMap::new();
     for (name, at) in &named {
@@ -44,7 +53,14 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<Settings> {
         top.report()
             .add(problem.right("write for example [[route]], name = \"offender\", match = \"GET /…\""));
     }
-    let routes: Vec<_> = rows.iter().map(|(name, at)| route(name, at, &upstream_names)).collect();
+    let groups: Vec<&str> = top.named("group").into_iter().map(|(name, _)| name).collect();
+    let names = Names {
+        upstreams: &upstream_names,
+        tokens: &token_names,
+        groups: &groups,
+        sources,
+    };
+    let routes: Vec<_> = rows.iter().map(|(name, at)| routes::route(name, at, &names)).collect();
     conflicts(top, &rows);
     unused(
         top,
@@ -52,7 +68,20 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<Settings> {
         &identity_names,
         named.iter().filter_map(|(_, at)| at.text("identity")),
     );
-    let legs: Vec<_> = rows.iter().map(|(_, at)| at.table("ndh")).collect();
+    let legs: Vec<_> = rows
+        .iter()
+        .flat_map(|(_, at)| [at.table("ndh"), at.table("standard")])
+        .collect();
+    unused(
+        top,
+        "token",
+        &token_names,
+        named
+            .iter()
+            .map(|(_, at)| at)
+            .chain(&legs)
+            .filter_map(|at| at.text("token")),
+    );
     unused(
         top,
         "upstream",
@@ -60,14 +89,32 @@ pub(super) fn settings(top: &Reader<'_>) -> Option<Settings> {
         legs.iter().filter_map(|leg| leg.text("upstream")),
     );
     let control = credentials::control(&top.table("control"), Some(&listen.address));
+    // With what could be read: problems of the rest do not hide those of the modes.
+    let read: BTreeMap<String, Upstream> = upstreams
+        .iter()
+        .filter_map(|(name, upstream)| Some((name.clone(), upstream.clone()?)))
+        .collect();
+    let placed: Vec<_> = rows
+        .iter()
+        .zip(routes)
+        .filter_map(|((_, at), route)| Some((at, route?)))
+        .collect();
+    let units = units::units(top, &placed, &read, listen.caller_timeout);
+    if placed.len() < rows.len() {
+        return None;
+    }
+    let upstreams = all(upstreams)?;
     Some(Settings {
         listen,
         observe: validate::observe(&top.table("observe"), served),
         control,
         log: validate::log(&top.table("log")),
         identities: all(identities)?,
-        upstreams: all(upstreams)?,
-        routes: routes.into_iter().collect::<Option<_>>()?,
+        upstreams,
+        tokens: all(tokens)?,
+        units,
+        routes: placed.into_iter().map(|(_, route)| route).collect(),
+        switch: units::switch(&top.table("switch")),
     })
 }
 
@@ -97,77 +144,6 @@ fn listen(at: &Reader<'_>, drain: &Reader<'_>) -> Listen {
         caller_timeout: at.duration("caller_timeout", validate::CALLER_TIMEOUT),
         drain_deadline,
         drain_quiet,
-    }
-}
-
-fn route(name: &str, at: &Reader<'_>, upstreams: &[&str]) -> Option<Route> {
-    let matched = at.require(
-        "match",
-        "GET /secure/offenders/nomsNumber/{nomsNumber}/all",
-        value::matcher,
-    );
-    let person = at.text("person");
-    let leg = at.table("ndh");
-    let upstream = if leg.exists() {
-        leg.require("upstream", "ndh", |text| Ok(text.to_owned()))
-    } else {
-        let problem = Problem::error(
-            at.place("ndh"),
-            format!("`{}` has no leg: [route.ndh] is missing", at.path()),
-        );
-        at.report()
-            .add(problem.right("write [route.ndh] and in it for example upstream = \"ndh\""));
-        None
-    };
-    if let Some(upstream) = &upstream {
-        validate::resolve(&leg, "upstream", upstream, "[upstream.NAME]", upstreams);
-    }
-    let path = leg.read("path", value::template);
-    if let Some((methods, template)) = &matched {
-        if template.as_str() == PING && matches!(methods, Methods::Any) | methods.accepts("GET") {
-            let wrong = format!("matches {PING}, which the sidecar answers itself");
-            at.error("match", wrong, "remove the route");
-        }
-        let known: Vec<&str> = template.parameters().collect();
-        if let Some(person) = person
-            && !known.contains(&person)
-        {
-            let wrong = format!("names \"{}\", which is no parameter of `match`", person.escape_debug());
-            at.error("person", wrong, parameters(&known));
-        }
-        for unknown in path
-            .iter()
-            .flat_map(Template::parameters)
-            .filter(|name| !known.contains(name))
-        {
-            let wrong = format!("needs the parameter {{{unknown}}}, which `match` does not have");
-            leg.error("path", wrong, parameters(&known));
-        }
-    }
-    let (methods, template) = matched?;
-    Some(Route {
-        name: name.to_owned(),
-        methods,
-        template,
-        person: person.map(str::to_owned),
-        in_flight: at.count("in_flight"),
-        body_bytes: at.size("body"),
-        idempotent: at.has("idempotent").then(|| at.switch("idempotent", false)),
-        ndh: Leg {
-            upstream: upstream?,
-            path,
-            authorization: match leg.text("authorization") {
-                Some("pass") => Authorization::Pass,
-                _ => Authorization::Strip,
-            },
-        },
-    })
-}
-
-fn parameters(known: &[&str]) -> String {
-    match known {
-        [] => "`match` has no parameter: write it there as {name}".to_owned(),
-        known => format!("`match` has: {}", known.join(", ")),
     }
 }
 

@@ -6,6 +6,8 @@
 //! mistakes and never silently ignored.
 
 use super::file::{Kind, Value};
+use super::route_schema::{GROUP, ROUTE, SWITCH};
+use super::token;
 use super::url;
 use super::value::{self, Complaint};
 
@@ -17,13 +19,17 @@ pub(super) enum Shape {
     Switch,
     /// A whole number within bounds.
     Count(u64, u64),
-    /// A share of one.
+    /// A share of one, and some of it.
     Ratio,
+    /// A share of one, which may be none.
+    Share,
     Duration,
     /// Bytes within bounds.
     Size(u64, u64),
     /// A text or a list of texts.
     Texts,
+    /// A table whose keys are free and whose values are texts: `{ name = "value" }`.
+    Pairs(Check),
     /// One of a few words.
     Choice(&'static [&'static str]),
     /// A table with these keys.
@@ -37,14 +43,14 @@ pub(super) enum Shape {
 }
 
 pub(super) type Fields = &'static [(&'static str, Shape)];
-type Check = fn(&str) -> Result<(), Complaint>;
+pub(super) type Check = fn(&str) -> Result<(), Complaint>;
 
 const LATER: Shape = Shape::Refused("is not supported by this version");
-const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
+pub(super) const MIB: u64 = 1 << 20;
+pub(super) const GIB: u64 = 1 << 30;
 
-const PATH: Shape = Shape::Text(|text| value::path(text).map(drop));
-const NAME: Shape = Shape::Text(name);
+pub(super) const PATH: Shape = Shape::Text(|text| value::path(text).map(drop));
+pub(super) const NAME: Shape = Shape::Text(name);
 const ADDRESS: Shape = Shape::Text(|text| value::address(text).map(drop));
 const SOCKET: Shape = Shape::Text(|text| value::socket(text).map(drop));
 const TLS_MIN: Shape = Shape::Choice(&["1.2", "1.3"]);
@@ -60,8 +66,10 @@ pub(super) const RUN: Fields = &[
     ("log", Shape::Table(LOG)),
     ("identity", Shape::Named(IDENTITY)),
     ("upstream", Shape::Named(UPSTREAM)),
+    ("group", Shape::Named(GROUP)),
     ("route", Shape::Rows(ROUTE)),
-    ("token", LATER),
+    ("switch", Shape::Table(SWITCH)),
+    ("token", Shape::Named(TOKEN)),
     ("trace", LATER),
     (
         "gateway",
@@ -80,7 +88,9 @@ pub(super) const GATEWAY: Fields = &[
     ("trace", LATER),
     ("listen", RUN_ONLY),
     ("identity", RUN_ONLY),
+    ("group", RUN_ONLY),
     ("route", RUN_ONLY),
+    ("switch", RUN_ONLY),
     ("token", RUN_ONLY),
 ];
 
@@ -146,9 +156,30 @@ const UPSTREAM: Fields = &[
     ("timeouts", Shape::Table(TIMEOUTS)),
     ("pool", Shape::Table(POOL)),
     ("breaker", Shape::Table(BREAKER)),
-    ("token", LATER),
+    ("token", NAME),
     ("crl", PATH),
     ("crl_stale", STALE),
+];
+
+const TOKEN: Fields = &[
+    ("kind", Shape::Choice(&["client-credentials", "delius-logon"])),
+    ("url", Shape::Text(|text| url::url(text).map(drop))),
+    ("unsafe_plain", Shape::Switch),
+    ("trust", PATH),
+    ("server_name", Shape::Text(|text| value::server_name(text).map(drop))),
+    ("tls_min", TLS_MIN),
+    ("client_id_file", PATH),
+    ("client_secret_file", PATH),
+    ("username_header", Shape::Text(|text| token::header(text).map(drop))),
+    ("users", Shape::Count(1, 100_000)),
+    ("scopes", Shape::Texts),
+    ("parameters", Shape::Pairs(|_| Ok(()))),
+    ("grant_in", Shape::Choice(&["body", "query"])),
+    ("refresh_ahead", Shape::Duration),
+    ("timeout", Shape::Duration),
+    ("upstream", NAME),
+    ("path", Shape::Text(|text| token::path(text).map(drop))),
+    ("user_file", PATH),
 ];
 
 const TIMEOUTS: Fields = &[
@@ -172,36 +203,6 @@ const BREAKER: Fields = &[
     ("min_persons", Shape::Count(1, 1_000_000)),
     ("connection_faults", Shape::Count(1, 1_000_000)),
     ("open_for", Shape::Duration),
-];
-
-const ROUTE: Fields = &[
-    ("name", NAME),
-    ("match", Shape::Text(|text| value::matcher(text).map(drop))),
-    ("mode", Shape::Text(mode)),
-    ("person", Shape::Text(|_| Ok(()))),
-    ("in_flight", Shape::Count(1, 1_000_000)),
-    ("body", Shape::Size(1, GIB)),
-    ("idempotent", Shape::Switch),
-    ("ndh", Shape::Table(LEG)),
-    ("standard", LATER),
-    ("gate", LATER),
-    ("group", LATER),
-    ("canary", LATER),
-    ("fallback", LATER),
-    ("compare", LATER),
-    ("fields", LATER),
-];
-
-const LEG: Fields = &[
-    ("upstream", NAME),
-    ("path", Shape::Text(|text| value::template(text).map(drop))),
-    ("authorization", Shape::Choice(&["strip", "pass"])),
-    ("query", LATER),
-    ("headers", LATER),
-    ("request", LATER),
-    ("response", LATER),
-    ("view", LATER),
-    ("timeouts", LATER),
 ];
 
 const GATEWAY_TABLE: Fields = &[
@@ -248,20 +249,6 @@ pub(super) fn name(text: &str) -> Result<(), Complaint> {
     ))
 }
 
-fn mode(text: &str) -> Result<(), Complaint> {
-    match text {
-        "ndh" => Ok(()),
-        "shadow" | "canary" | "standard" => Err(Complaint::new(
-            format!("the mode \"{text}\" is not supported by this version"),
-            "write \"ndh\"",
-        )),
-        _ => Err(Complaint::new(
-            format!("\"{}\" is not a mode", text.escape_debug()),
-            "write \"ndh\"",
-        )),
-    }
-}
-
 /// Whether a single value fits; tables are walked by `conform`.
 pub(super) fn fits(shape: Shape, value: &Value) -> Result<(), Complaint> {
     let other = |expected: &str| {
@@ -293,9 +280,20 @@ pub(super) fn fits(shape: Shape, value: &Value) -> Result<(), Complaint> {
             Err(Complaint::new("the ratio is not above 0 and at most 1", example(shape)))
         }
         (Shape::Ratio, _) => other("a ratio"),
+        (Shape::Share, Kind::Float(number)) if (0.0..=1.0).contains(number) => Ok(()),
+        (Shape::Share, Kind::Integer(0 | 1)) => Ok(()),
+        (Shape::Share, Kind::Float(_) | Kind::Integer(_)) => {
+            Err(Complaint::new("the share is not from 0 to 1", example(shape)))
+        }
+        (Shape::Share, _) => other("a share"),
         (Shape::Texts, Kind::Text(_)) => Ok(()),
         (Shape::Texts, Kind::List(items)) if items.iter().all(|item| matches!(item.kind, Kind::Text(_))) => Ok(()),
         (Shape::Texts, _) => other("a text or a list of texts"),
+        (Shape::Pairs(check), Kind::Table(table)) => {
+            let mut values = table.0.values().map(|entry| &entry.value);
+            values.try_for_each(|value| fits(Shape::Text(check), value))
+        }
+        (Shape::Pairs(_), _) => other("a table of texts"),
         (Shape::Choice(words), Kind::Text(text)) if words.contains(&text.as_str()) => Ok(()),
         (Shape::Choice(_), Kind::Text(text)) => {
             let wrong = format!("\"{}\" is not known here", text.escape_debug());
@@ -326,9 +324,11 @@ fn example(shape: Shape) -> String {
         Shape::Switch => "write true or false, without quotation marks".to_owned(),
         Shape::Count(least, most) => format!("write a whole number from {least} to {most}, without quotation marks"),
         Shape::Ratio => "write for example 0.5".to_owned(),
+        Shape::Share => "write for example 0.001".to_owned(),
         Shape::Duration => "write for example \"30s\"".to_owned(),
         Shape::Size(..) => "write for example \"64KiB\"".to_owned(),
         Shape::Texts => "write for example \"one\" or [\"one\", \"two\"]".to_owned(),
+        Shape::Pairs(_) => "write for example { name = \"value\" }".to_owned(),
         Shape::Choice(words) => {
             let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
             format!("write {}", words.join(" or "))

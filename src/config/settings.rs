@@ -8,7 +8,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::legs::{Authorization, Comparison, Leg, Query, Route, Shadow, Switch, Unit};
 pub use super::material::{Material, Revocation, Stale};
+pub use super::token::{ClientCredentials, DeliusLogon, GrantIn, Source, Token};
 use crate::cert::peer::Pattern;
 use crate::route::{Methods, Template};
 
@@ -21,7 +23,11 @@ pub struct Settings {
     pub log: Log,
     pub identities: BTreeMap<String, Identity>,
     pub upstreams: BTreeMap<String, Upstream>,
+    pub tokens: BTreeMap<String, Token>,
+    /// What switches together: named groups, and each route that is in none under its own name.
+    pub units: BTreeMap<String, Unit>,
     pub routes: Vec<Route>,
+    pub switch: Switch,
 }
 
 /// Where a listener is bound.
@@ -146,6 +152,8 @@ pub struct Upstream {
     pub crl: Option<Revocation>,
     /// Key into `Settings::identities`; always `None` for a gateway.
     pub identity: Option<String>,
+    /// Key into `Settings::tokens`; always `None` for a gateway.
+    pub token: Option<String>,
     /// The request that proves a new identity.
     pub trial: Option<Trial>,
     pub times: Times,
@@ -228,43 +236,6 @@ pub struct Breaker {
     pub connection_faults: u32,
     /// How long it stays open before a probe is let through (jitter is added). Default 5 s.
     pub open_for: Duration,
-}
-
-/// One route: what the application asks for and which leg answers.
-#[derive(Clone, Debug)]
-pub struct Route {
-    pub name: String,
-    pub methods: Methods,
-    pub template: Template,
-    /// The path parameter that identifies the person.
-    pub person: Option<String>,
-    /// Overrides `Limits::in_flight`.
-    pub in_flight: Option<usize>,
-    /// Overrides `Limits::body_bytes`.
-    pub body_bytes: Option<u64>,
-    /// May be sent again when nothing of it can have been processed. Default: what HTTP says of the method; `false`
-    /// for a PUT that is not repeatable in Delius.
-    pub idempotent: Option<bool>,
-    pub ndh: Leg,
-}
-
-/// One way to answer a route.
-#[derive(Clone, Debug)]
-pub struct Leg {
-    /// Key into `Settings::upstreams`.
-    pub upstream: String,
-    /// The path asked of the upstream, with the route's parameters; `None`: the path as it came.
-    pub path: Option<Template>,
-    pub authorization: Authorization,
-}
-
-/// What happens to the application's `Authorization`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Authorization {
-    /// Removed: the prison-side token is nobody else's business.
-    Strip,
-    /// Passed on as it came.
-    Pass,
 }
 
 /// Everything `gateway` needs.

@@ -27,6 +27,7 @@ pub(super) enum Side<'a> {
     /// `run`: identities that exist.
     Run {
         identities: &'a [&'a str],
+        tokens: &'a [&'a str],
     },
     Gateway,
 }
@@ -106,7 +107,7 @@ pub(super) fn upstream(at: &Reader<'_>, side: &Side<'_>, patience: (&Reader<'_>,
     let times = times(&at.table("timeouts"), scheme, patience);
     let pool = pool(&at.table("pool"));
     let identity = match side {
-        Side::Run { identities } => {
+        Side::Run { identities, .. } => {
             let name = at.text("identity");
             if let Some(name) = name {
                 resolve(at, "identity", name, "[identity.NAME]", identities);
@@ -121,6 +122,22 @@ pub(super) fn upstream(at: &Reader<'_>, side: &Side<'_>, patience: (&Reader<'_>,
             None
         }
     };
+    let token = match side {
+        Side::Run { tokens, .. } => {
+            let name = at.text("token");
+            if let Some(name) = name {
+                resolve(at, "token", name, "[token.NAME]", tokens);
+            }
+            name.map(str::to_owned)
+        }
+        Side::Gateway => {
+            if at.has("token") {
+                let wrong = "names a token, which a gateway does not have";
+                at.error("token", wrong, "remove it: callers bring their own");
+            }
+            None
+        }
+    };
     let trial = at.read("trial", value::trial);
     let crl = credentials::revocation(at);
     let url = url?;
@@ -128,7 +145,7 @@ pub(super) fn upstream(at: &Reader<'_>, side: &Side<'_>, patience: (&Reader<'_>,
         Scheme::Https => {
             let trust = "/etc/delius-sidecar/trust/ca.crt";
             at.require("trust", trust, value::path);
-            if matches!(side, Side::Run { .. }) && !at.has("identity") {
+            if matches!(side, Side::Run { .. }) && !at.has("identity") && !at.has("token") {
                 let wrong = "is reached over TLS without a client certificate";
                 at.warning("url", wrong, "NDH lets nobody in without one: write identity = \"…\"");
             }
@@ -170,6 +187,7 @@ pub(super) fn upstream(at: &Reader<'_>, side: &Side<'_>, patience: (&Reader<'_>,
         },
         crl,
         identity,
+        token,
         trial,
         times,
         pool,

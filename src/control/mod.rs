@@ -4,6 +4,8 @@
 //! GET  /identity           what is in use, what comes next       POST /identity/stage      look for new files now
 //! GET  /ready              ready, or what is waited for          POST /identity/promote    use the certificate that waits
 //! POST /shutdown           drain and end                         POST /identity/rollback   go back to the one before
+//! GET  /route              who answers, with the evidence        POST /route/set           another mode, for a while
+//!                                                                POST /route/reset         what is configured, at once
 //! ```
 //!
 //! Who may connect may command: the socket has mode 0600 from the moment it exists. Nothing is decided here; each command
@@ -12,6 +14,7 @@
 
 pub mod client;
 mod order;
+mod route;
 mod serve;
 mod socket;
 
@@ -21,9 +24,10 @@ pub use socket::{BindError, Listener, bind};
 use tokio::sync::oneshot;
 
 use crate::identity::status::Report;
+use crate::switch;
 
 /// What is asked of the main thread.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Status,
     Stage(Which),
@@ -32,6 +36,25 @@ pub enum Command {
     RollBack(Which, String),
     Ready,
     Shutdown,
+    /// Every unit of the switch-over.
+    Routes,
+    /// An override of one unit.
+    SetRoute {
+        unit: String,
+        order: switch::Order,
+    },
+    /// The end of override and roll-back of one unit.
+    ResetRoute(Reset),
+}
+
+/// What ends with a reset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reset {
+    pub unit: String,
+    pub reason: String,
+    pub by: String,
+    /// The evidence begins anew as well.
+    pub evidence: bool,
 }
 
 /// Which certificates are meant; with nothing named, all.
@@ -56,6 +79,7 @@ pub struct Asked {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     Report(Report),
+    Routes(switch::report::Report),
     /// What was done, in words.
     Done(String),
     /// `pending`: name of each condition that is not met, and what is waited for.

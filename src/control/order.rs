@@ -1,8 +1,10 @@
 //! What may be asked, read from path and body: nothing that is not known, and no text that could forge a line of the log.
+//! What is asked of routes has a body of its own, in `route`.
 
 use http::Method;
 use serde::Deserialize;
 
+use super::route::RouteOrder;
 use super::{Command, Refusal, Which};
 
 /// Characters of a name or a reason.
@@ -17,6 +19,9 @@ pub(super) enum Action {
     Promote,
     RollBack,
     Shutdown,
+    Routes,
+    SetRoute,
+    ResetRoute,
 }
 
 impl Action {
@@ -28,13 +33,16 @@ impl Action {
             "/identity/promote" => Self::Promote,
             "/identity/rollback" => Self::RollBack,
             "/shutdown" => Self::Shutdown,
+            "/route" => Self::Routes,
+            "/route/set" => Self::SetRoute,
+            "/route/reset" => Self::ResetRoute,
             _ => return None,
         })
     }
 
     pub(super) fn method(self) -> Method {
         match self {
-            Self::Status | Self::Ready => Method::GET,
+            Self::Status | Self::Ready | Self::Routes => Method::GET,
             _ => Method::POST,
         }
     }
@@ -47,10 +55,27 @@ impl Action {
             Self::Promote => "promote",
             Self::RollBack => "rollback",
             Self::Shutdown => "shutdown",
+            Self::Routes => "routes",
+            Self::SetRoute => "route set",
+            Self::ResetRoute => "route reset",
         }
     }
 
-    pub(super) fn command(self, order: &Order) -> Result<Command, Refusal> {
+    /// What is asked, and what of it belongs into the audit line; `by` is who asks.
+    pub(super) fn read(self, body: &[u8], by: &str) -> Result<(Command, Asks), Refusal> {
+        match self {
+            Self::Routes | Self::SetRoute | Self::ResetRoute => {
+                let order = RouteOrder::read(body)?;
+                Ok((order.command(self, by)?, Asks::Route(order)))
+            }
+            _ => {
+                let order = Order::read(body)?;
+                Ok((self.command(&order)?, Asks::Certificate(order)))
+            }
+        }
+    }
+
+    fn command(self, order: &Order) -> Result<Command, Refusal> {
         let which = Which {
             identity: order.identity.clone(),
             upstream: order.upstream.clone(),
@@ -68,11 +93,19 @@ impl Action {
             )),
             (Self::Shutdown, _) if which != Which::default() => Err(malformed("only the whole process shuts down")),
             (Self::Shutdown, _) => Ok(Command::Shutdown),
+            (Self::Routes | Self::SetRoute | Self::ResetRoute, _) => Err(malformed("of routes other things are asked")),
         }
     }
 }
 
-/// The body of a command.
+/// The body of a command, of either kind.
+#[derive(Debug)]
+pub(super) enum Asks {
+    Certificate(Order),
+    Route(RouteOrder),
+}
+
+/// The body of a command about certificates or the process.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Order {
@@ -96,15 +129,21 @@ impl Order {
             ("upstream", &order.upstream),
             ("reason", &order.reason),
         ] {
-            let Some(text) = text else { continue };
-            if text.trim().is_empty() || text.chars().count() > TEXT || text.chars().any(char::is_control) {
-                return Err(malformed(&format!(
-                    "`{key}` must be 1 to {TEXT} characters on one line; leave it out if none is meant"
-                )));
-            }
+            one_line(key, text.as_deref())?;
         }
         Ok(order)
     }
+}
+
+/// Text that may stand in a line of the log.
+pub(super) fn one_line(key: &str, text: Option<&str>) -> Result<(), Refusal> {
+    let Some(text) = text else { return Ok(()) };
+    if text.trim().is_empty() || text.chars().count() > TEXT || text.chars().any(char::is_control) {
+        return Err(malformed(&format!(
+            "`{key}` must be 1 to {TEXT} characters on one line; leave it out if none is meant"
+        )));
+    }
+    Ok(())
 }
 
 pub(super) fn malformed(sentence: &str) -> Refusal {

@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::order::{Action, Order, malformed};
+use super::order::{Action, Asks, malformed};
 use super::socket::Listener;
 use super::{Asked, Command, Refusal, Reply};
 
@@ -105,7 +105,8 @@ type Answer = Response<Full<Bytes>>;
 
 async fn answer(request: Request<Incoming>, commands: mpsc::Sender<Asked>, by: String) -> Answer {
     let Some(action) = Action::find(request.uri().path()) else {
-        let paths = "/identity, /identity/stage, /identity/promote, /identity/rollback, /ready, /shutdown";
+        let paths = "/identity, /identity/stage, /identity/promote, /identity/rollback, /route, /route/set, /route/reset, \
+                     /ready, /shutdown";
         return problem(&Refusal::new(
             404,
             "no_such_path",
@@ -120,16 +121,13 @@ async fn answer(request: Request<Incoming>, commands: mpsc::Sender<Asked>, by: S
         reply.headers_mut().insert(ALLOW, allow);
         return reply;
     }
-    match order(request.into_body()).await.and_then(|order| {
-        let command = action.command(&order)?;
-        Ok((order, command))
-    }) {
+    match body(request.into_body()).await.and_then(|body| action.read(&body, &by)) {
         Err(refusal) => problem(&refusal),
-        Ok((order, command)) => {
+        Ok((command, asks)) => {
             // Not tied to this connection.
             let asking = tokio::spawn(async move {
                 let outcome = ask(commands, command, by.clone()).await;
-                record(action, &order, &by, &outcome);
+                record(action, &asks, &by, &outcome);
                 outcome
             });
             match asking.await {
@@ -141,7 +139,7 @@ async fn answer(request: Request<Incoming>, commands: mpsc::Sender<Asked>, by: S
     }
 }
 
-async fn order(body: Incoming) -> Result<Order, Refusal> {
+async fn body(body: Incoming) -> Result<Bytes, Refusal> {
     let too_large = || Refusal::new(413, "body_too_large", format!("the body is larger than {SIZE} bytes"));
     if body.size_hint().lower() > SIZE as u64 {
         return Err(too_large());
@@ -154,7 +152,7 @@ async fn order(body: Incoming) -> Result<Order, Refusal> {
         )),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(malformed("the body broke off")),
-        Ok(Ok(body)) => Order::read(&body.to_bytes()),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
     }
 }
 
@@ -179,29 +177,44 @@ async fn ask(commands: mpsc::Sender<Asked>, command: Command, by: String) -> Res
 }
 
 /// Whatever may change something leaves a line, also when it was refused.
-fn record(action: Action, order: &Order, by: &str, outcome: &Result<Reply, Refusal>) {
+fn record(action: Action, asks: &Asks, by: &str, outcome: &Result<Reply, Refusal>) {
     if action.method() == Method::GET {
         return;
     }
     let all = |name: &Option<String>| name.clone().unwrap_or_else(|| "-".to_owned());
-    let (identity, upstream, reason) = (all(&order.identity), all(&order.upstream), all(&order.reason));
     let (result, detail) = match outcome {
         Ok(Reply::Done(sentence)) => ("done", sentence.as_str()),
         Ok(_) => ("done", ""),
         Err(refusal) => (refusal.code, refusal.sentence.as_str()),
     };
     let command = action.name();
-    tracing::info!(
-        audit = true,
-        command,
-        by,
-        %identity,
-        %upstream,
-        %reason,
-        result,
-        detail,
-        "asked through the control socket"
-    );
+    match asks {
+        Asks::Certificate(order) => tracing::info!(
+            audit = true,
+            command,
+            by,
+            identity = %all(&order.identity),
+            upstream = %all(&order.upstream),
+            reason = %all(&order.reason),
+            result,
+            detail,
+            "asked through the control socket"
+        ),
+        Asks::Route(order) => tracing::info!(
+            audit = true,
+            command,
+            by,
+            unit = %all(&order.unit),
+            mode = %all(&order.mode),
+            share = order.share,
+            r#for = %all(&order.hold),
+            evidence = order.evidence.unwrap_or(false),
+            reason = %all(&order.reason),
+            result,
+            detail,
+            "asked through the control socket"
+        ),
+    }
 }
 
 fn success(reply: Reply) -> Answer {
@@ -221,14 +234,19 @@ fn success(reply: Reply) -> Answer {
                 &json!({ "ready": ready, "pending": pending }),
             )
         }
-        Reply::Report(report) => match serde_json::to_value(&report) {
-            Ok(report) => json(StatusCode::OK, "application/json", &report),
-            Err(error) => problem(&Refusal::new(
-                500,
-                "report_failed",
-                format!("the report cannot be written: {error}"),
-            )),
-        },
+        Reply::Report(report) => written(serde_json::to_value(&report)),
+        Reply::Routes(report) => written(serde_json::to_value(&report)),
+    }
+}
+
+fn written(report: Result<Value, serde_json::Error>) -> Answer {
+    match report {
+        Ok(report) => json(StatusCode::OK, "application/json", &report),
+        Err(error) => problem(&Refusal::new(
+            500,
+            "report_failed",
+            format!("the report cannot be written: {error}"),
+        )),
     }
 }
 

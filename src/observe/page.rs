@@ -278,6 +278,7 @@ mod tests {
                 name: EVIL.to_owned(),
                 template: EVIL.to_owned(),
                 leg: EVIL.to_owned(),
+                mode: "ndh",
                 requests: 3,
             }],
         };

@@ -63,6 +63,8 @@ pub struct Route {
     pub name: String,
     pub template: String,
     pub leg: String,
+    /// Of the route's unit.
+    pub mode: &'static str,
     /// Since the process began.
     pub requests: u64,
 }

@@ -1,7 +1,7 @@
 //! The caller's connection: waits for heads, holds what was read and what is to be written.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::fault::{Code, Fault, Part};
 use crate::transport::buffer::{Buffer, Size, Spares};
+use crate::transport::memory::Memory;
 use crate::transport::stream::Stream;
 use crate::transport::watchdog::Watchdog;
 use crate::wire::end::EndFinder;
@@ -31,6 +32,8 @@ pub struct Client {
     /// How many of them were written.
     pub out_sent: usize,
     pub watchdog: Watchdog,
+    /// Keeps a copy of what is written during an exchange, for a comparison beside it.
+    pub tap: Option<Memory>,
     /// The caller will send no more; it may still read.
     half_closed: bool,
 }
@@ -56,6 +59,7 @@ impl Client {
             out: Vec::new(),
             out_sent: 0,
             watchdog: Watchdog::new(Instant::now() + patience),
+            tap: None,
             half_closed: false,
         }
     }
@@ -202,6 +206,18 @@ impl Client {
         })
         .await;
         self.buffer.give_back(spares);
+    }
+}
+
+/// Keeps a copy of the first `count` bytes of what was written, where one is wanted.
+pub fn keep(tap: &mut Option<Memory>, slices: &[IoSlice<'_>], mut count: usize) {
+    let Some(tap) = tap else { return };
+    for slice in slices {
+        let written = count.min(slice.len());
+        if tap.keep(&slice[..written]).is_err() {
+            return;
+        }
+        count -= written;
     }
 }
 

@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::attempt::{self, Attempt, Verdict};
-use super::breaker::{Admission, Outcome, Permit, State};
+use super::breaker::Admission;
 use super::client::Client;
 use super::exchange::{Broken, Exchange, Finished, Progress, Terms};
 use super::own::invite;
-use super::plan::Lane;
+use super::plan::Leg;
 use super::succession::{refused_unread, replied};
+use super::verdict::{Held, verdict};
 use super::way::{Way, connect};
 use super::worker::{Lender, Worker, Workspace, World};
 use super::{After, Forwarded, REPLY_PATIENCE, Story, exchange_h2};
@@ -59,11 +60,37 @@ pub(super) async fn forward(
     client: &mut Client,
     workspace: &mut Workspace,
     story: &mut Story,
-    lane: &Lane,
+    leg: &Leg,
     person: Option<u64>,
     terms: &mut Forwarded,
 ) -> After {
-    let lender = &world.lenders[lane.target];
+    match carry(worker, world, client, workspace, story, leg, person, terms).await {
+        Ok(Finished { keep_alive: true, .. }) => After::Next,
+        Ok(Finished { request_read: true, .. }) => After::Close,
+        Ok(Finished { .. }) => After::Linger,
+        Err(Broken::CallerGone) => {
+            story.status = story.progress.status.unwrap_or(0);
+            story.refused = Some("the caller went away before its reply was complete".to_owned());
+            After::Reset
+        }
+        Err(Broken::Request(fault) | Broken::Upstream(fault)) => fail(client, workspace, story, terms, fault).await,
+    }
+}
+
+/// Carries the request in `workspace.head` to the leg's upstream and its reply to `client`: breaker, connection,
+/// exchange, again where that is safe.
+#[allow(clippy::too_many_arguments)]
+pub(super) async fn carry(
+    worker: &Rc<Worker>,
+    world: &World,
+    client: &mut Client,
+    workspace: &mut Workspace,
+    story: &mut Story,
+    leg: &Leg,
+    person: Option<u64>,
+    terms: &mut Forwarded,
+) -> Result<Finished, Broken> {
+    let lender = &world.lenders[leg.target];
     let target = lender.target.borrow().clone();
     story.upstream = Some(target.clone());
     // Bound first: a borrow in the scrutinee would last through the arms, and one of them awaits.
@@ -79,106 +106,29 @@ pub(super) async fn forward(
                 target.peer
             );
             let fault = Fault::new(Code::CircuitOpen, sentence).retry_after(seconds);
-            return fail(client, workspace, story, terms, fault).await;
+            return Err(Broken::Upstream(fault));
         }
     };
     let permit = Held {
         lender,
         permit: Some(permit),
     };
-    let deadline = story.began + target.times.total;
-    let result = attempts(worker, lender, &target, client, workspace, story, terms, deadline).await;
-    permit.settle(verdict(&result, &story.progress), person);
-    match result {
-        Ok(Finished { keep_alive: true, .. }) => After::Next,
-        Ok(Finished { request_read: true, .. }) => After::Close,
-        Ok(Finished { .. }) => After::Linger,
-        Err(Broken::CallerGone) => {
-            story.status = story.progress.status.unwrap_or(0);
-            story.refused = Some("the caller went away before its reply was complete".to_owned());
-            After::Reset
-        }
-        Err(Broken::Request(fault) | Broken::Upstream(fault)) => fail(client, workspace, story, terms, fault).await,
-    }
-}
-
-/// What a request says about its upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Said {
-    Well,
-    /// It answered badly or not at all: perhaps one person's data.
-    Failed,
-    /// There was no connection to speak of.
-    Unreachable,
-    Nothing,
-}
-
-fn verdict(result: &Result<Finished, Broken>, progress: &Progress) -> Said {
-    match result {
-        Ok(_) if progress.status.is_some_and(|status| status >= 500) => Said::Failed,
-        Ok(_) => Said::Well,
-        Err(Broken::Upstream(fault)) => match fault.code {
-            // Nobody was asked: `circuit_open` would only hide the cause.
-            Code::IdentityMissing => Said::Nothing,
-            Code::IdentityExpired if !progress.request_begun => Said::Nothing,
-            Code::UpstreamUnreachable | Code::UpstreamTls | Code::IdentityRejected | Code::IdentityExpired => {
-                Said::Unreachable
-            }
-            _ if !progress.request_begun => Said::Unreachable,
-            _ => Said::Failed,
+    let pace = Pace {
+        times: Times {
+            first_byte: leg.first_byte.unwrap_or(target.times.first_byte),
+            ..target.times.clone()
         },
-        // The caller's doing says nothing about the upstream.
-        Err(Broken::Request(_) | Broken::CallerGone) => Said::Nothing,
-    }
+        deadline: story.began + leg.total.unwrap_or(target.times.total),
+    };
+    let result = attempts(worker, lender, &target, client, workspace, story, terms, &pace).await;
+    permit.settle(verdict(&result, &story.progress), person);
+    result
 }
 
-/// A half-open breaker waits for the verdict of its probe; a task that is dropped must not leave it waiting.
-struct Held<'a> {
-    lender: &'a Lender,
-    permit: Option<Permit>,
-}
-
-impl Held<'_> {
-    fn settle(mut self, said: Said, person: Option<u64>) {
-        let Some(permit) = self.permit.take() else { return };
-        let (now, mut breaker) = (clock::monotonic(), self.lender.breaker.borrow_mut());
-        let before = breaker.state();
-        match said {
-            Said::Well => breaker.record(now, permit, Outcome::Success),
-            Said::Failed => {
-                let person = person.map(|hash| format!("{hash:x}"));
-                breaker.record(
-                    now,
-                    permit,
-                    Outcome::Failure {
-                        person: person.as_deref(),
-                    },
-                );
-            }
-            Said::Unreachable => breaker.record(now, permit, Outcome::ConnectionFault),
-            Said::Nothing => breaker.abandon(now, permit),
-        }
-        let after = breaker.state();
-        if before != after {
-            let target = self.lender.target.borrow();
-            target.meter.circuit(after.as_str());
-            match after {
-                State::Closed => tracing::info!(upstream = target.name, "circuit closed: the upstream answers again"),
-                _ => tracing::warn!(
-                    upstream = target.name,
-                    "circuit open: requests keep failing; the upstream is left alone"
-                ),
-            }
-        }
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        if let Some(permit) = self.permit.take() {
-            self.lender.breaker.borrow_mut().abandon(clock::monotonic(), permit);
-        }
-    }
+/// How long each phase may take, and all of it.
+struct Pace {
+    times: Times,
+    deadline: Instant,
 }
 
 /// Attempts until one succeeds or another would not be safe.
@@ -191,18 +141,15 @@ async fn attempts(
     workspace: &mut Workspace,
     story: &mut Story,
     terms: &mut Forwarded,
-    deadline: Instant,
+    pace: &Pace,
 ) -> Result<Finished, Broken> {
+    let deadline = pace.deadline;
     lender.budget.borrow_mut().deposit();
     let mut target = target.clone();
     let (mut fresh, mut succeeded) = (false, false);
     loop {
         story.attempts += 1;
-        let failed = match attempt(
-            worker, lender, &target, fresh, client, workspace, story, terms, deadline,
-        )
-        .await
-        {
+        let failed = match attempt(worker, lender, &target, fresh, client, workspace, story, terms, pace).await {
             Ok(finished) => return Ok(finished),
             Err(failed) => failed,
         };
@@ -256,11 +203,11 @@ async fn attempt(
     workspace: &mut Workspace,
     story: &mut Story,
     terms: &mut Forwarded,
-    deadline: Instant,
+    pace: &Pace,
 ) -> Result<Finished, Failed> {
-    let mut connection = match connect(worker, lender, target, fresh, deadline).await {
+    let mut connection = match connect(worker, lender, target, fresh, pace.deadline).await {
         Ok(Way::Own(connection)) => connection,
-        Ok(Way::Shared(lease)) => return share(lease, target, client, workspace, story, terms, deadline).await,
+        Ok(Way::Shared(lease)) => return share(lease, client, workspace, story, terms, pace).await,
         Err(error) => {
             return Err(Failed::before_sending(Broken::Upstream(error.fault), error.refused));
         }
@@ -272,7 +219,7 @@ async fn attempt(
         return Err(Failed::before_sending(Broken::CallerGone, false));
     }
     connection.begin(&worker.spares);
-    let exchange_terms = exchange_terms(&workspace.head, terms, &target.times, deadline);
+    let exchange_terms = exchange_terms(&workspace.head, terms, pace);
     let before = story.progress.request_bytes;
     let mut exchange = Exchange::new(client, &mut connection, &mut workspace.fields, exchange_terms);
     let result = poll_fn(|cx| exchange.poll(cx)).await;
@@ -305,7 +252,7 @@ async fn attempt(
     }
 }
 
-fn exchange_terms<'a>(head: &'a [u8], terms: &Forwarded, times: &'a Times, deadline: Instant) -> Terms<'a> {
+fn exchange_terms<'a>(head: &'a [u8], terms: &Forwarded, pace: &'a Pace) -> Terms<'a> {
     Terms {
         head,
         length: terms.length,
@@ -313,20 +260,19 @@ fn exchange_terms<'a>(head: &'a [u8], terms: &Forwarded, times: &'a Times, deadl
         to_head: terms.to_head,
         version: terms.version,
         keep_alive: terms.keep_alive,
-        times,
-        deadline,
+        times: &pace.times,
+        deadline: pace.deadline,
     }
 }
 
 /// The same over HTTP/2: the connection is not ours alone, and goes on without us.
 async fn share(
     lease: Lease,
-    target: &Arc<Target>,
     client: &mut Client,
     workspace: &mut Workspace,
     story: &mut Story,
     terms: &mut Forwarded,
-    deadline: Instant,
+    pace: &Pace,
 ) -> Result<Finished, Failed> {
     story.generation = lease.generation().number;
     story.reused = lease.reused;
@@ -334,7 +280,7 @@ async fn share(
         return Err(Failed::before_sending(Broken::CallerGone, false));
     }
     let (reused, generation) = (lease.reused, lease.generation().clone());
-    let exchange_terms = exchange_terms(&workspace.head, terms, &target.times, deadline);
+    let exchange_terms = exchange_terms(&workspace.head, terms, pace);
     let before = story.progress.request_bytes;
     // On the heap: requests over HTTP/1.1 have the same task and need not carry room for it.
     let mut exchange = Box::new(exchange_h2::Exchange::new(
@@ -366,7 +312,13 @@ async fn share(
 }
 
 /// Tells the caller of a failure: in a reply while none has begun, else by cutting the connection.
-async fn fail(client: &mut Client, workspace: &Workspace, story: &mut Story, terms: &Forwarded, fault: Fault) -> After {
+pub(super) async fn fail(
+    client: &mut Client,
+    workspace: &Workspace,
+    story: &mut Story,
+    terms: &Forwarded,
+    fault: Fault,
+) -> After {
     if story.progress.answered && story.progress.status.is_some() {
         // The status that the caller saw stands in the record; the code says that the reply was cut.
         story.status = story.progress.status.unwrap_or(0);

@@ -6,9 +6,11 @@ use super::attempt;
 use super::caller::Caller;
 use super::client::{Client, head_fault};
 use super::exchange::body_too_large;
-use super::plan::{self, Admitted, Lane, Plan, Unmatched};
+use super::legs::{self, Asked, Choice, Legs, Person, choose};
+use super::plan::{self, Admitted, Lane, Leg, Plan, Unmatched};
 use super::story::{Method, Story};
 use super::worker::{Worker, Workspace};
+use crate::clock;
 use crate::config::settings::Authorization;
 use crate::fault::{Code, Fault};
 use crate::route::path;
@@ -46,15 +48,31 @@ pub(super) fn read(
 
 /// What is to be done with a request.
 pub(super) enum Order {
+    /// Its reply streams to the caller.
     Forward {
-        lane: Arc<Lane>,
+        leg: Arc<Leg>,
         admitted: Admitted,
         person: Option<u64>,
+        terms: Forwarded,
+        beside: Option<Beside>,
+    },
+    /// Its reply has to be understood before the caller gets it.
+    Understand {
+        admitted: Admitted,
+        legs: Legs,
+        asked: Box<Asked>,
         terms: Forwarded,
     },
     Health,
     /// The gateway lets nobody know why.
     Forbid(Forbidden, String),
+}
+
+/// What is compared beside a reply that streams.
+pub(super) struct Beside {
+    pub(super) lane: Arc<Lane>,
+    pub(super) asked: Box<Asked>,
+    pub(super) other: Arc<Leg>,
 }
 
 /// What the forwarding needs of the request once its head has left the buffer.
@@ -72,7 +90,7 @@ pub(super) struct Forwarded {
     pub replayable: bool,
 }
 
-/// Finds the lane and writes the head for its upstream; the request's head has then left the buffer.
+/// Finds the lane and its leg, and writes the head for its upstream; the request's head has then left the buffer.
 pub(super) fn order(
     worker: &Worker,
     plan: &Plan,
@@ -114,13 +132,16 @@ pub(super) fn order(
                 "no rule that admits this certificate allows the request".to_owned(),
             )),
             Unmatched::Misdirected if path == "/health/ping" && matches!(method, "GET" | "HEAD") => Ok(Order::Health),
-            Unmatched::Misdirected => Err(Fault::new(
-                Code::RouteUnknown,
-                "no configured route matches the method and path; see [[route]]",
-            )),
+            Unmatched::Misdirected => Err(unknown()),
         };
     };
-    story.lane = Some(lane.clone());
+    let person = plan::person(lane, &captures, worker.seed);
+    let who = Person {
+        name: lane.person.as_deref().and_then(|name| captures.get(name)),
+        held: person.is_some_and(|person| lane.rule.fallback && lane.rule.holds.holds(person, clock::monotonic())),
+    };
+    let Choice { leg, fallback, compare } = choose(lane, method, who).ok_or_else(unknown)?;
+    story.meter = Some(leg.meter.clone());
     if let Length::Known(bytes) = incoming.framing.length
         && bytes > lane.body_limit
     {
@@ -133,40 +154,9 @@ pub(super) fn order(
         );
         return Err(Fault::new(Code::Overloaded, sentence).retry_after(1));
     };
-    let person = plan::person(lane, &captures, worker.seed);
-    let target = &plan.targets[lane.target];
-
-    out.clear();
-    out.extend_from_slice(method.as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(target.base_path.as_bytes());
-    match &lane.path {
-        // Plans are only made of legs whose parameters the route captures.
-        Some(template) => {
-            template
-                .expand(out, &captures)
-                .map_err(|error| Fault::new(Code::RouteUnknown, error.to_string()))?;
-        }
-        None => out.extend_from_slice(path.as_bytes()),
-    }
-    out.extend_from_slice(query);
-    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let idempotent = lane.idempotent.unwrap_or_else(|| attempt::idempotent(method));
     let at_hand = &client.buffer.filled()[incoming.head..];
     let whole = content_at_hand(incoming.framing.length, at_hand);
-    let rules = RequestRules {
-        host: &target.host,
-        pass_authorization: lane.authorization == Authorization::Pass,
-        length: incoming.framing.length,
-        set: caller.header(),
-        trace_parent,
-        request_id,
-    };
-    write_request(out, raw, fields, &rules);
-    if let Some(bytes) = whole {
-        out.extend_from_slice(&at_hand[..bytes]);
-        story.progress.request_bytes = bytes as u64;
-    }
-    let idempotent = lane.idempotent.unwrap_or_else(|| attempt::idempotent(method));
     let terms = Forwarded {
         length: if whole.is_some() {
             Length::Empty
@@ -181,14 +171,96 @@ pub(super) fn order(
         idempotent,
         replayable: whole.is_some(),
     };
-    let lane = lane.clone();
+    story.progress.request_bytes = whole.unwrap_or(0) as u64;
+    let compare = compare.filter(|_| is_sampled(worker, lane));
+    let streams = leg.streams && lane.fields.is_none() && fallback.is_none();
+    let asked = (!streams || compare.is_some()).then(|| {
+        Box::new(Asked {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            params: legs::params(&captures),
+            query: query.to_vec(),
+            head: raw.to_vec(),
+            set: caller.header().to_vec(),
+            content: at_hand[..whole.unwrap_or(0)].to_vec(),
+            request_id: request_id.clone(),
+            trace_parent: trace_parent.clone(),
+            idempotent,
+            person,
+        })
+    });
+    let (lane, leg, compare) = (lane.clone(), leg.clone(), compare.cloned());
+    let order = match asked {
+        Some(asked) if !streams => Order::Understand {
+            admitted,
+            legs: Legs {
+                fallback: fallback.cloned(),
+                lane,
+                leg,
+                compare,
+            },
+            asked,
+            terms,
+        },
+        asked => {
+            let target = &plan.targets[leg.target];
+            out.clear();
+            out.extend_from_slice(method.as_bytes());
+            out.push(b' ');
+            out.extend_from_slice(target.base_path.as_bytes());
+            match &leg.path {
+                // Plans are only made of legs whose parameters the route captures.
+                Some(template) => {
+                    template
+                        .expand(out, &captures)
+                        .map_err(|error| Fault::new(Code::RouteUnknown, error.to_string()))?;
+                }
+                None => out.extend_from_slice(path.as_bytes()),
+            }
+            if !leg.drops_query {
+                out.extend_from_slice(query);
+            }
+            out.extend_from_slice(b" HTTP/1.1\r\n");
+            let rules = RequestRules {
+                host: &target.host,
+                pass_authorization: leg.authorization == Authorization::Pass,
+                length: incoming.framing.length,
+                // The gateway has the one, the sidecar the other.
+                set: if leg.set.is_empty() { caller.header() } else { &leg.set },
+                without: &leg.without,
+                trace_parent,
+                request_id,
+            };
+            write_request(out, raw, fields, &rules);
+            out.extend_from_slice(&at_hand[..whole.unwrap_or(0)]);
+            let beside = asked.zip(compare).map(|(asked, other)| Beside { lane, asked, other });
+            Order::Forward {
+                leg,
+                admitted,
+                person,
+                terms,
+                beside,
+            }
+        }
+    };
     client.buffer.consume(incoming.head + whole.unwrap_or(0));
-    Ok(Order::Forward {
-        lane,
-        admitted,
-        person,
-        terms,
-    })
+    Ok(order)
+}
+
+fn unknown() -> Fault {
+    Fault::new(
+        Code::RouteUnknown,
+        "no configured route matches the method and path; see [[route]]",
+    )
+}
+
+/// Only a share of requests is compared, where the route says so.
+fn is_sampled(worker: &Worker, lane: &Lane) -> bool {
+    let sample = lane.comparison.as_ref().map_or(0.0, |comparison| comparison.sample);
+    // 53 bits: as many as a double can tell apart.
+    #[allow(clippy::cast_precision_loss)]
+    let drawn = (worker.random() >> 11) as f64 / (1u64 << 53) as f64;
+    sample >= 1.0 || drawn < sample
 }
 
 /// The bytes of content if all of it came with the head: then head and content leave together, and can leave again.

@@ -12,6 +12,7 @@
 //!
 //! Invariant: a request that was read is recorded exactly once, and gets at most one reply.
 
+pub mod aside;
 pub mod attempt;
 pub mod breaker;
 mod caller;
@@ -20,27 +21,37 @@ pub mod exchange;
 pub mod exchange_h2;
 mod forward;
 mod intake;
+pub mod ledger;
+pub mod legs;
 mod own;
 pub mod plan;
 mod story;
 mod succession;
+mod verdict;
 mod way;
 mod window;
 pub mod worker;
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock;
 use crate::fault::Code;
+use crate::switch::Answered;
+use crate::transport::memory::Memory;
 use crate::transport::stream::Stream;
 use crate::wire::reply;
+use crate::wire::whole::Whole;
 
 pub use caller::{Caller, Peer};
 use client::{Awaited, Client};
-use intake::{Forwarded, Incoming, Order, name_request, order, read};
+use intake::{Beside, Forwarded, Incoming, Order, name_request, order, read};
+use legs::Raw;
 use own::{finish, refuse_unread};
+use plan::Leg;
 use story::{Story, record};
 use worker::{Worker, Workspace, World};
 
@@ -126,10 +137,39 @@ async fn one_request(worker: &Rc<Worker>, client: &mut Client, caller: &Caller) 
     after
 }
 
+/// Hands a reply that went to the caller over to be compared.
+fn compare_beside(
+    world: &World,
+    client: &mut Client,
+    story: &Story,
+    leg: Arc<Leg>,
+    beside: Option<Beside>,
+    terms: &Forwarded,
+) {
+    let (Some(Beside { lane, asked, other }), Some(tap)) = (beside, client.tap.take()) else {
+        return;
+    };
+    let answered = Answered {
+        leg: leg.which,
+        error: story.fault.is_some() || story.status >= 500,
+        to_application: true,
+        took: story.began.elapsed(),
+    };
+    lane.ledger.evidence().answered(clock::monotonic(), answered);
+    let whole = tap.into_bytes().and_then(|bytes| Whole::read(&bytes, terms.to_head));
+    match whole {
+        Some(whole) if story.fault.is_none() => {
+            legs::set_aside(world, &lane, &leg, other, Arc::from(asked), Raw::One(whole));
+        }
+        _ if story.fault.is_some() => lane.ledger.evidence().dropped("no_reply"),
+        _ => lane.ledger.evidence().dropped("size"),
+    }
+}
+
 /// Finds out what to do with a request, and does it.
 async fn answer(
     worker: &Rc<Worker>,
-    world: &World,
+    world: &Rc<World>,
     client: &mut Client,
     caller: &Caller,
     workspace: &mut Workspace,
@@ -142,17 +182,42 @@ async fn answer(
     let ordered = order(worker, plan, client, caller, workspace, story, incoming);
     match ordered {
         Ok(Order::Forward {
-            lane,
+            leg,
             admitted,
             person,
             mut terms,
+            beside,
         }) => {
-            let after = forward::forward(worker, world, client, workspace, story, &lane, person, &mut terms).await;
+            client.tap = beside.is_some().then(|| Memory::new(plan.reply_limit));
+            if let Some(ledger) = &leg.ledger {
+                ledger.used_ndh(false);
+            }
+            let after = forward::forward(worker, world, client, workspace, story, &leg, person, &mut terms).await;
+            drop(admitted);
+            compare_beside(world, client, story, leg, beside, &terms);
+            after
+        }
+        Ok(Order::Understand {
+            admitted,
+            legs,
+            mut asked,
+            mut terms,
+        }) => {
+            let gathered = legs::gather(client, &mut terms, plan.limits.head_time).await;
+            let after = match gathered {
+                Ok(content) => {
+                    story.progress.request_bytes += content.len() as u64;
+                    asked.content.extend_from_slice(&content);
+                    legs::answer(worker, world, client, workspace, story, legs, Arc::from(asked), &terms).await
+                }
+                Err(fault) => forward::fail(client, workspace, story, &terms, fault).await,
+            };
             drop(admitted);
             after
         }
         Ok(Order::Health) => {
-            let up = world.lenders.iter().all(|lender| lender.is_up());
+            let mut vital = world.lenders.iter().zip(&plan.vital).filter(|(_, vital)| **vital);
+            let up = vital.all(|(lender, _)| lender.is_up());
             story.status = if up { 200 } else { 503 };
             if !up {
                 story.refused = Some("an upstream has no usable identity, or its circuit is open".to_owned());

@@ -8,12 +8,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::aside::Aside;
+use super::ledger::{Holds, Ledger};
 use crate::cert::facts::Facts;
 use crate::cert::peer::Pattern;
-use crate::config::settings::{Authorization, Limits};
+use crate::config::settings::{Authorization, Comparison, Limits};
 use crate::identity::Front;
+use crate::mapping::{Fields, Program};
 use crate::route::{Captures, Match, Table, Template};
+use crate::switch::{self, Mode};
 use crate::telemetry::metrics::RouteMeter;
+use crate::token::Tokens;
 use crate::upstream::Target;
 use crate::wire::head::Bounds;
 
@@ -32,6 +37,15 @@ pub struct Plan {
     pub drain_quiet: Duration,
     /// The gateway's certificate and whom it believes; `None` in the sidecar, or while there is none.
     pub front: Option<Arc<Front>>,
+    /// How long the caller waits for a reply.
+    pub patience: Duration,
+    /// Bytes of a reply that is held to be mapped or compared.
+    pub reply_limit: usize,
+    /// For each target: some route answers through it, so that without it the sidecar is not up.
+    pub vital: Vec<bool>,
+    pub tokens: Arc<Tokens>,
+    /// Where replies go to be compared; `None`: nowhere.
+    pub aside: Option<Aside>,
 }
 
 /// A way in: who may take it, and where it leads.
@@ -54,20 +68,86 @@ pub enum Unmatched {
     Forbidden,
 }
 
-/// One route with its leg, ready for use.
+/// One route with its legs, ready for use.
 #[derive(Debug)]
 pub struct Lane {
     pub name: String,
-    pub meter: Arc<RouteMeter>,
     pub person: Option<String>,
     pub in_flight: Arc<InFlight>,
     pub in_flight_limit: usize,
     pub body_limit: u64,
     pub idempotent: Option<bool>,
+    /// The only parts of a reply that reach the caller.
+    pub fields: Option<Arc<Fields>>,
+    /// At least one of the two is there.
+    pub ndh: Option<Arc<Leg>>,
+    pub standard: Option<Arc<Leg>>,
+    pub rule: Rule,
+    pub comparison: Option<Arc<Comparison>>,
+    pub ledger: Arc<Ledger>,
+}
+
+/// Which leg of a route answers, and which is asked beside it: the standing of its unit when the plan was made.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// What switches together; the canary split is by unit and person.
+    pub unit: Arc<str>,
+    pub mode: Mode,
+    /// Of persons, in `canary`.
+    pub share: f64,
+    pub fallback: bool,
+    pub compare: bool,
+    pub holds: Arc<Holds>,
+}
+
+/// One way to answer a route.
+#[derive(Debug)]
+pub struct Leg {
+    pub which: switch::Leg,
     /// Index into [`Plan::targets`].
     pub target: usize,
     pub path: Option<Template>,
+    pub drops_query: bool,
     pub authorization: Authorization,
+    pub token: Option<Token>,
+    pub request: Option<Arc<Program>>,
+    pub response: Option<Arc<Program>>,
+    pub view: Option<Arc<Program>>,
+    /// Requests that are made in place of one; usually none.
+    pub parts: Vec<String>,
+    /// In place of the upstream's.
+    pub first_byte: Option<Duration>,
+    pub total: Option<Duration>,
+    /// Header lines, with CRLF, that are set.
+    pub set: Vec<u8>,
+    /// Header fields of the caller that do not cross.
+    pub without: Vec<Box<str>>,
+    pub meter: Arc<RouteMeter>,
+    /// Nothing of the reply has to be understood before the caller gets it.
+    pub streams: bool,
+    /// Of its route, where somebody wants to know when the leg was last used.
+    pub ledger: Option<Arc<Ledger>>,
+}
+
+/// The token that a leg sends.
+#[derive(Clone, Debug)]
+pub struct Token {
+    pub name: String,
+    /// Names the user for whom it is fetched.
+    pub username_header: Option<String>,
+    /// 403 means "no longer good" as 401 does.
+    pub forbidden_is_stale: bool,
+}
+
+impl Lane {
+    /// One of its legs.
+    #[must_use]
+    pub const fn leg(&self, which: switch::Leg) -> Option<&Arc<Leg>> {
+        match which {
+            switch::Leg::Ndh => self.ndh.as_ref(),
+            switch::Leg::Standard => self.standard.as_ref(),
+        }
+    }
 }
 
 /// Requests under way on one route, over all workers and across reloads.

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::exchange::Progress;
-use super::plan::Lane;
 use super::worker::{Worker, Workspace};
 use crate::fault::Fault;
 use crate::telemetry::exchange::Record;
+use crate::telemetry::metrics::RouteMeter;
 use crate::upstream::Target;
 
 /// What is known of a request for its record; filled in as it goes.
 pub(super) struct Story {
     pub(super) began: Instant,
-    pub(super) lane: Option<Arc<Lane>>,
+    /// Of the leg that answers.
+    pub(super) meter: Option<Arc<RouteMeter>>,
     pub(super) fault: Option<Fault>,
     /// The gateway's reason to refuse, for the operator only.
     pub(super) refused: Option<String>,
@@ -39,9 +40,14 @@ pub(super) struct Method {
 impl Story {
     /// A story that begins now.
     pub(super) fn new() -> Self {
+        Self::since(Instant::now())
+    }
+
+    /// One that began before.
+    pub(super) fn since(began: Instant) -> Self {
         Self {
-            began: Instant::now(),
-            lane: None,
+            began,
+            meter: None,
             fault: None,
             refused: None,
             last: false,
@@ -53,6 +59,15 @@ impl Story {
             progress: Progress::default(),
             method: Method::default(),
         }
+    }
+
+    /// A part of this request has ended, whose own story this is.
+    pub(super) fn take_in(&mut self, part: Self) {
+        self.attempts += part.attempts;
+        self.upstream = part.upstream.or(self.upstream.take());
+        self.generation = part.generation;
+        self.reused = part.reused;
+        self.progress.reply_bytes += part.progress.reply_bytes;
     }
 }
 
@@ -82,7 +97,7 @@ pub(super) fn record(worker: &Worker, story: &Story, workspace: &Workspace) {
         .map(|fault| fault.detail.as_ref())
         .or(story.refused.as_deref());
     worker.scribe.borrow_mut().close(Record {
-        meter: story.lane.as_ref().map(|lane| lane.meter.as_ref()),
+        meter: story.meter.as_deref(),
         method: story.method.as_str(),
         status: story.status,
         code: story.fault.as_ref().map(|fault| fault.code),

@@ -2,12 +2,17 @@
 //!
 //! Values of headers are not kept, with one exception: the client certificate that the gateway says it saw. The
 //! record is bounded; older requests are counted only, so that a long load run stays small. Requests that carry a mark
-//! in their query are counted by mark and certificate: the proof, at the far end, of what was in use when.
+//! in their query are counted by mark and certificate: the proof, at the far end, of what was in use when. All requests
+//! are counted by method, route and person, so that one that came twice shows.
 
 use std::collections::{BTreeMap, VecDeque};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use http::Request;
 use http::header::AUTHORIZATION;
+use serde::Serialize;
+
+use crate::cert::facts::hex;
 
 const REMEMBERED: usize = 10_000;
 /// Marks and certificates that are told apart; more than any rehearsal has.
@@ -37,6 +42,55 @@ pub(super) struct Record {
     count: u64,
     latest: VecDeque<Seen>,
     tally: Tally,
+    requests: BTreeMap<Which, u64>,
+}
+
+/// Requests that are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Which {
+    method: String,
+    /// The path with `{person}` where a person's number stood.
+    route: String,
+    /// SHA-256 of that number in capitals; the last one's, should there be several.
+    person: Option<String>,
+}
+
+/// A row of the count.
+#[derive(Debug, Serialize)]
+pub(super) struct Counted {
+    #[serde(flatten)]
+    which: Which,
+    requests: u64,
+}
+
+impl Which {
+    fn of(method: &str, path: &str) -> Self {
+        let mut person = None;
+        let segments = path.split('/').map(|segment| {
+            if !is_person(segment) {
+                return segment;
+            }
+            person = Some(hex(digest(&SHA256, segment.to_ascii_uppercase().as_bytes()).as_ref()));
+            "{person}"
+        });
+        let route = segments.collect::<Vec<_>>().join("/");
+        Self {
+            method: method.to_owned(),
+            route,
+            person,
+        }
+    }
+}
+
+/// The form of a NOMS number or a CRN, in any letter case.
+fn is_person(segment: &str) -> bool {
+    let form = segment.bytes().map(|byte| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' => b'A',
+        b'0'..=b'9' => b'9',
+        _ => b'-',
+    });
+    let form: Vec<_> = form.collect();
+    form == b"A9999AA" || form == b"A999999"
 }
 
 impl Record {
@@ -58,6 +112,10 @@ impl Record {
                 *self.tally.entry(key).or_default() += 1;
             }
         }
+        let which = Which::of(request.method().as_str(), request.uri().path());
+        if self.requests.len() < TOLD_APART || self.requests.contains_key(&which) {
+            *self.requests.entry(which).or_default() += 1;
+        }
         self.latest.push_back(Seen {
             method: request.method().to_string(),
             target: request.uri().to_string(),
@@ -73,6 +131,19 @@ impl Record {
 
     pub(super) fn tally(&self) -> Tally {
         self.tally.clone()
+    }
+
+    /// How many there were of this method for this path.
+    pub(super) fn requests(&self, method: &str, path: &str) -> u64 {
+        self.requests.get(&Which::of(method, path)).copied().unwrap_or_default()
+    }
+
+    pub(super) fn counted(&self) -> Vec<Counted> {
+        let counted = self.requests.iter().map(|(which, requests)| Counted {
+            which: which.clone(),
+            requests: *requests,
+        });
+        counted.collect()
     }
 
     pub(super) fn latest(&self) -> Vec<Seen> {
@@ -108,6 +179,34 @@ mod tests {
         let expected = [((1, "aa"), 2), ((1, "bb"), 1), ((2, ""), 1), ((2, "aa"), 1)];
         let expected = expected.map(|((mark, hash), count)| ((mark, hash.to_owned()), count));
         assert_eq!(record.tally(), BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn requests_are_counted_by_method_route_and_person() {
+        let mut record = Record::default();
+        for target in [
+            "/a/Z9001XA?b=c",
+            "/a/z9001xa",
+            "/a/Z900001",
+            "/a/Z9001X",
+            "/a/Z900001/b",
+        ] {
+            record.remember(&Request::get(target).body(()).unwrap());
+        }
+        record.remember(&Request::put("/a/Z9001XA").body(()).unwrap());
+        assert_eq!(record.requests("GET", "/a/Z9001xa"), 2);
+        assert_eq!(record.requests("PUT", "/a/Z9001XA"), 1);
+        assert_eq!(record.requests("GET", "/a/Z900001/b"), 1);
+        assert_eq!(record.requests("GET", "/a/Z9002XB"), 0);
+        let said = serde_json::to_string(&record.counted()).unwrap();
+        assert!(
+            said.contains(r#""route":"/a/{person}""#) && said.contains("/a/Z9001X\""),
+            "{said}"
+        );
+        assert!(
+            !said.to_uppercase().contains("Z9001XA") && !said.contains("Z900001"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -16,9 +15,9 @@ use http_body_util::{Either, Full};
 use hyper::Response;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
-use super::delius::Reply;
+use super::message::Reply;
+use crate::transport::stream::Stream;
 
 /// A reply as hyper sends it; `truncate` lets it break off half-way.
 pub(super) fn respond(reply: Reply, truncate: bool) -> Response<ReplyBody> {
@@ -32,6 +31,11 @@ pub(super) fn respond(reply: Reply, truncate: bool) -> Response<ReplyBody> {
     if let Some(content_type) = reply.content_type {
         let value = http::HeaderValue::from_static(content_type);
         response.headers_mut().insert(CONTENT_TYPE, value);
+    }
+    for (name, value) in reply.headers {
+        if let Ok(value) = http::HeaderValue::from_str(&value) {
+            response.headers_mut().append(name, value);
+        }
     }
     response
 }
@@ -95,7 +99,7 @@ impl Sabotage {
 
 /// A connection that can be told to break.
 pub(super) struct Wire {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) sabotage: Sabotage,
 }
 
@@ -109,8 +113,8 @@ impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.sabotage.0.load(Ordering::Relaxed) {
             RESET => {
-                // No lingering: the kernel sends RST instead of FIN when the stream is dropped.
-                let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+                // The kernel sends RST instead of FIN when the stream is dropped.
+                self.stream.reset_on_close();
                 Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
             }
             GARBAGE => {

@@ -320,7 +320,7 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 4711));
         let source = |text| {
             let name = "demo.toml".to_owned();
-            [config::Source { name, text }]
+            [config::Source::new(name, text)]
         };
         let place = Path::new("/demo");
         let sidecar = source(sidecar_config(place, address, Purpose::Demo, Promotion::Manual));

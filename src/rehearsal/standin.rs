@@ -1,30 +1,14 @@
-//! The Delius stand-in on the network: plain HTTP/1.1 on its own thread, so that any caller can use it.
-//!
-//! It keeps a record of what it saw, which is what the demo and the tests look at: a claim about the path ("the
-//! app's token does not arrive") is checked at the far end of it.
+//! The Delius stand-in on the network.
 
-use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use http::header::AUTHORIZATION;
-use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::oneshot;
-
-use super::delius::{Ask, CustodialEvents, Data, Delius, Dice, FAULT_HEADER, Misbehaviour, Reply, Rule};
-use super::record::Record;
+use super::delius::{self, CustodialEvents, Data, Delius};
+use super::faults::Rule;
+use super::message::{Ask, Reply};
 pub use super::record::{Seen, Tally};
-use super::sabotage::{GARBAGE, RESET, ReplyBody, Sabotage, Wire, respond};
-use crate::clock;
-
-const BODY_LIMIT: usize = 1 << 20;
+use super::serve::{self, Side, Terms};
 
 /// How a stand-in is started.
 #[derive(Debug)]
@@ -66,194 +50,58 @@ pub struct DeliusStandIn;
 impl DeliusStandIn {
     /// Binds and serves until the answer is stopped or dropped.
     pub fn start(options: Options) -> io::Result<Running> {
-        let listener = TcpListener::bind(options.listen)?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        let delius = Delius::new(
-            options.data,
-            options.require_token,
-            options.token_life,
-            options.custodial_events,
-        )?;
-        let world = Arc::new(World {
-            delius,
-            rules: options.faults,
-            dice: Mutex::new(Dice::new(options.seed)),
-            record: Mutex::new(Record::default()),
-        });
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (stop, stopped) = oneshot::channel();
-        let served = Arc::clone(&world);
-        let thread = std::thread::Builder::new()
-            .name("stand-in-delius".to_owned())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = accept(listener, served) => {}
-                        _ = stopped => {}
-                    }
-                });
-            })?;
-        Ok(Running {
-            address,
-            world,
-            stop: Some(stop),
-            thread: Some(thread),
+        let terms = Terms {
+            name: "stand-in-delius",
+            listen: options.listen,
+            certificate: None,
+            faults: options.faults,
+            seed: options.seed,
+        };
+        serve::start(terms, |_| {
+            Delius::new(
+                options.data,
+                options.require_token,
+                options.token_life,
+                options.custodial_events,
+            )
         })
     }
 }
 
-/// A stand-in that serves. Dropping it stops it, connections included.
-#[derive(Debug)]
-pub struct Running {
-    address: SocketAddr,
-    world: Arc<World>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
+/// A Delius stand-in that serves.
+pub type Running = serve::Running<Delius>;
 
 impl Running {
-    #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// The latest requests, oldest first.
-    #[must_use]
-    pub fn seen(&self) -> Vec<Seen> {
-        self.world.record().latest()
-    }
-
-    /// How many requests there were in all.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.world.record().count()
-    }
-
-    /// How many marked requests came with which client certificate.
-    #[must_use]
-    pub fn tally(&self) -> Tally {
-        self.world.record().tally()
-    }
-
     /// The key date (`POM1`, `POM2`) that was written last for a person.
     #[must_use]
     pub fn key_date(&self, noms: &str, type_code: &str) -> Option<String> {
-        self.world.delius.key_date(noms, type_code)
-    }
-
-    /// Stops serving and waits until the port is free.
-    pub fn stop(mut self) {
-        self.finish();
-    }
-
-    fn finish(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join(); // a panic there was printed there
-        }
+        self.side.key_date(noms, type_code)
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.finish();
-    }
-}
-
-#[derive(Debug)]
-struct World {
-    delius: Delius,
-    rules: Vec<Rule>,
-    dice: Mutex<Dice>,
-    record: Mutex<Record>,
-}
-
-impl World {
-    fn record(&self) -> MutexGuard<'_, Record> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+impl Side for Delius {
+    fn answer(&self, ask: &Ask<'_>) -> Reply {
+        Self::answer(
+            self,
+            &delius::Ask {
+                method: ask.method,
+                path: ask.path,
+                authorization: ask.authorization(),
+                body: ask.body,
+                now: ask.now,
+            },
+        )
     }
 
-    /// What this request is to suffer: its own header first; shares befall the API only, never the probes.
-    fn misbehaviours(&self, request: &Request<Incoming>) -> Result<Vec<Misbehaviour>, Reply> {
-        if let Some(asked) = request.headers().get(FAULT_HEADER) {
-            let asked = String::from_utf8_lossy(asked.as_bytes());
-            return Misbehaviour::from_header(&asked).map_err(|error| Reply::fault_unreadable(&error));
+    fn is_api(&self, path: &str) -> bool {
+        path.starts_with("/secure/") || path.starts_with("/api/")
+    }
+
+    fn refusal(&self, status: u16, _path: &str) -> Reply {
+        match status {
+            403 => Reply::access_denied(),
+            other => Reply::empty(other),
         }
-        let path = request.uri().path();
-        if self.rules.is_empty() || !(path.starts_with("/secure/") || path.starts_with("/api/")) {
-            return Ok(Vec::new());
-        }
-        let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(dice.draw(&self.rules))
-    }
-
-    async fn answer(&self, request: Request<Incoming>, sabotage: &Sabotage) -> Response<ReplyBody> {
-        self.record().remember(&request);
-        let misbehaviours = match self.misbehaviours(&request) {
-            Ok(misbehaviours) => misbehaviours,
-            Err(reply) => return respond(reply, false),
-        };
-        let (head, body) = request.into_parts();
-        let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else {
-            return respond(Reply::unhandled(413, head.uri.path()), false);
-        };
-        let mut truncate = false;
-        for misbehaviour in misbehaviours {
-            match misbehaviour {
-                Misbehaviour::Slow(by) => tokio::time::sleep(by).await,
-                Misbehaviour::InternalError => return respond(Reply::unhandled(500, head.uri.path()), false),
-                Misbehaviour::BadGateway => return respond(Reply::bad_gateway(), false),
-                Misbehaviour::Reset => {
-                    sabotage.order(RESET);
-                    return respond(Reply::bad_gateway(), false); // never leaves: the wire is cut
-                }
-                Misbehaviour::Garbage => {
-                    sabotage.order(GARBAGE);
-                    return respond(Reply::bad_gateway(), false); // replaced on the wire
-                }
-                Misbehaviour::Truncate => truncate = true,
-            }
-        }
-        let authorization = head.headers.get(AUTHORIZATION);
-        let reply = self.delius.answer(&Ask {
-            method: &head.method,
-            path: head.uri.path(),
-            authorization: authorization.and_then(|value| value.to_str().ok()),
-            body: &body.to_bytes(),
-            now: clock::unix_seconds(),
-        });
-        respond(reply, truncate)
-    }
-}
-
-async fn accept(listener: TcpListener, world: Arc<World>) {
-    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
-        return;
-    };
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            // Out of file descriptors, most likely: let connections end first.
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            continue;
-        };
-        let _ = stream.set_nodelay(true); // a stream that died already shows itself at the first read
-        let world = Arc::clone(&world);
-        tokio::spawn(async move {
-            let sabotage = Sabotage::default();
-            let wire = Wire {
-                stream,
-                sabotage: sabotage.clone(),
-            };
-            let service = service_fn(|request| {
-                let (world, sabotage) = (Arc::clone(&world), sabotage.clone());
-                async move { Ok::<_, Infallible>(world.answer(request, &sabotage).await) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(wire), service);
-            let _ = connection.await; // a broken connection is the caller's to notice
-        });
     }
 }
 
@@ -262,6 +110,7 @@ mod tests {
     use std::time::Instant;
 
     use super::super::client::{self, Answer};
+    use super::super::faults::HEADER as FAULT_HEADER;
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -322,9 +171,9 @@ mod tests {
         let before = Instant::now();
         assert_eq!(fault("slow=40ms").unwrap().status, 200);
         assert!(before.elapsed() >= Duration::from_millis(40));
-        let unreadable = fault("503").unwrap();
+        let unreadable = fault("504").unwrap();
         assert_eq!(unreadable.status, 400);
-        assert!(String::from_utf8_lossy(&unreadable.body).contains("expected one of 500, 502"));
+        assert!(String::from_utf8_lossy(&unreadable.body).contains("expected one of 500, 502, 503"));
     }
 
     #[test]

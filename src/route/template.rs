@@ -79,7 +79,22 @@ impl Template {
     /// Appends the path that this template makes of `captures`. They come from a normalised path, so the result is one.
     ///
     /// A name that was not captured leaves `out` as it was: a path with a hole would ask for something else.
+    ///
+    /// # Errors
+    /// [`NotCaptured`].
     pub fn expand(&self, out: &mut Vec<u8>, captures: &Captures<'_>) -> Result<(), NotCaptured> {
+        self.expand_with(out, |name| captures.get(name))
+    }
+
+    /// The same with values from elsewhere, each a piece of a normalised path.
+    ///
+    /// # Errors
+    /// [`NotCaptured`].
+    pub fn expand_with<'a>(
+        &self,
+        out: &mut Vec<u8>,
+        value: impl Fn(&str) -> Option<&'a str>,
+    ) -> Result<(), NotCaptured> {
         let start = out.len();
         if self.segments.is_empty() {
             out.push(b'/');
@@ -88,7 +103,7 @@ impl Template {
             out.push(b'/');
             match segment {
                 Segment::Literal(literal) => out.extend_from_slice(literal.as_bytes()),
-                Segment::Parameter(name) | Segment::Rest(name) => match captures.get(name) {
+                Segment::Parameter(name) | Segment::Rest(name) => match value(name) {
                     Some(value) => out.extend_from_slice(value.as_bytes()),
                     None => {
                         out.truncate(start);

@@ -5,6 +5,7 @@ pub mod buffer;
 pub mod dial;
 pub mod listen;
 pub mod look;
+pub mod memory;
 pub mod stream;
 pub mod tls;
 pub mod watchdog;

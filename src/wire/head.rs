@@ -286,7 +286,7 @@ pub fn is_token(byte: u8) -> bool {
 
 /// Whether all bytes may stand in a field value. Looks at every byte even after a bad one: without the early exit the
 /// compiler looks at many at once, and a bearer token is long.
-fn is_field_value(value: &[u8]) -> bool {
+pub fn is_field_value(value: &[u8]) -> bool {
     !value.iter().fold(false, |bad, b| bad | !is_value(*b))
 }
 

@@ -5,7 +5,7 @@
 //! `Host`, a `traceparent`, an `x-request-id`; and on replies `Cache-Control: no-store` where there is none.
 
 use super::framing::{Length, options};
-use super::head::{Field, Fields, RequestLine, StatusLine, Version};
+use super::head::{Field, Fields, RequestLine, StatusLine, Version, is_token};
 use super::name::Name;
 
 /// How to write a request's head.
@@ -17,8 +17,10 @@ pub struct RequestRules<'a> {
     pub pass_authorization: bool,
     /// Framing of the content as it leaves.
     pub length: Length,
-    /// Whole lines, with CRLF, to put in: identity headers of the gateway.
+    /// Whole lines, with CRLF, to put in: identity headers of the gateway, what a leg sets, its token.
     pub set: &'a [u8],
+    /// Names that do not cross, whatever they are; usually none.
+    pub without: &'a [Box<str>],
     /// Put in where the request has none: whole value.
     pub trace_parent: &'a [u8],
     /// Put in where the request has none: whole value.
@@ -45,7 +47,7 @@ pub fn write_request(out: &mut Vec<u8>, raw: &[u8], fields: &Fields, rules: &Req
             Name::TraceParent => is_trace_parent(field.value.of(raw)),
             Name::XRequestId => is_request_id(field.value.of(raw)),
         };
-        if crosses && !nominations.include(field, raw) {
+        if crosses && !nominations.include(field, raw) && !names(rules.without, field.name_span.of(raw)) {
             // The first one of each counts; a second one would make two readers disagree about which it is.
             let seen = match field.name {
                 Name::TraceParent => std::mem::replace(&mut traced, true),
@@ -66,6 +68,27 @@ pub fn write_request(out: &mut Vec<u8>, raw: &[u8], fields: &Fields, rules: &Req
     out.extend_from_slice(rules.set);
     write_length(out, rules.length);
     out.extend_from_slice(b"\r\n");
+}
+
+fn names(list: &[Box<str>], name: &[u8]) -> bool {
+    list.iter().any(|listed| name.eq_ignore_ascii_case(listed.as_bytes()))
+}
+
+/// Whether a leg may set this field: framing, connection and credentials are the sidecar's own affair.
+#[must_use]
+pub fn may_be_set(name: &str) -> bool {
+    const OWN: [&str; 9] = [
+        "authorization",
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    !name.is_empty() && name.bytes().all(is_token) && !OWN.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 /// How to write a reply's head.
@@ -244,6 +267,7 @@ mod tests {
         pass_authorization: false,
         length: Length::Empty,
         set: b"",
+        without: &[],
         trace_parent: b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
         request_id: b"made-here",
     };

@@ -13,3 +13,4 @@ pub mod headers;
 pub mod http2;
 pub mod name;
 pub mod reply;
+pub mod whole;

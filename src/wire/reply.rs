@@ -27,9 +27,11 @@ pub fn status(fault: &Fault) -> u16 {
         | Code::UpstreamTls
         | Code::IdentityRejected
         | Code::IdentityExpired
-        | Code::IdentityMissing => 503,
+        | Code::IdentityMissing
+        | Code::TokenUnavailable
+        | Code::TokenRefused => 503,
         Code::UpstreamTimeout => 504,
-        Code::UpstreamReset | Code::UpstreamInvalid => 502,
+        Code::UpstreamReset | Code::UpstreamInvalid | Code::MappingFailed => 502,
     }
 }
 
@@ -47,9 +49,12 @@ fn title(fault: &Fault) -> &'static str {
         Code::IdentityRejected => "the upstream does not accept the sidecar's identity",
         Code::IdentityExpired => "the sidecar's identity has expired",
         Code::IdentityMissing => "the sidecar has no identity to show",
+        Code::TokenUnavailable => "the sidecar has no valid token to send",
+        Code::TokenRefused => "the upstream does not accept the sidecar's token",
         Code::UpstreamTimeout => "the upstream did not answer in time",
         Code::UpstreamReset => "the upstream's connection ended before its reply did",
         Code::UpstreamInvalid => "the upstream's reply is not valid HTTP",
+        Code::MappingFailed => "the upstream's reply could not be turned into the shape that is read here",
     }
 }
 
@@ -169,9 +174,12 @@ mod tests {
                 ("identity_rejected", 503),
                 ("identity_expired", 503),
                 ("identity_missing", 503),
+                ("token_unavailable", 503),
+                ("token_refused", 503),
                 ("upstream_timeout", 504),
                 ("upstream_reset", 502),
                 ("upstream_invalid", 502),
+                ("mapping_failed", 502),
             ]
         );
         assert_eq!(status(&Fault::too_large(Part::RequestLine, "")), 414);

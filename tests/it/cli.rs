@@ -13,7 +13,9 @@ const COMMANDS: &[&str] = &[
     "demo",
     "rehearse",
     "stand-in",
+    "stand-in auth",
     "stand-in delius",
+    "stand-in standard",
     "check",
     "cert",
     "cert inspect",
@@ -35,6 +37,12 @@ const COMMANDS: &[&str] = &[
     "identity stage",
     "identity promote",
     "identity rollback",
+    "route",
+    "route status",
+    "route set",
+    "route reset",
+    "route report",
+    "route explain",
     "wait",
     "shutdown",
 ];
@@ -89,7 +97,7 @@ fn help_of_every_command_ends_well_and_has_an_example() {
 
 #[test]
 fn help_names_every_command_there_is() {
-    for parent in ["", "stand-in", "cert", "ca", "identity"] {
+    for parent in ["", "stand-in", "cert", "ca", "identity", "route"] {
         let help = text(&delius_sidecar(&format!("{parent} --help")).stdout);
         let (_, listed) = help.split_once("Commands:\n").expect("a list of commands");
         let listed: Vec<&str> = listed
@@ -115,7 +123,10 @@ fn wrong_usage_ends_with_2_and_points_to_the_help() {
         "check --output xml",
         "doctor --path health",
         "doctor --every 60s",
+        "stand-in auth",
+        "stand-in auth --client app",
         "stand-in standard",
+        "stand-in no-such-side",
         "stand-in delius --listen nonsense",
         "stand-in delius --fault rain:1",
         "ca issue --dir a --out b",

@@ -17,7 +17,7 @@ fn file(path: &str) -> String {
 fn source(name: &str) -> Source {
     let name = format!("config/{name}");
     let text = file(&name);
-    Source { name, text }
+    Source::new(name, text)
 }
 
 /// The directories that a manifest mounts.

@@ -50,10 +50,7 @@ fn example() -> Settings {
         .split("```toml\n")
         .nth(1)
         .and_then(|rest| rest.split("```").next());
-    let source = Source {
-        name: "README.md".to_owned(),
-        text: block.expect("there is a TOML block").to_owned(),
-    };
+    let source = Source::new("README.md", block.expect("there is a TOML block"));
     match config::load_run(&[source], &[]) {
         Ok(loaded) => loaded.settings,
         Err(problems) => panic!("the example in README.md is refused: {problems:?}"),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::cert::facts::Facts;
 use crate::observe::status::{Connections, Identity, Route, Upstream};
-use crate::proxy::plan::{Lane, Plan};
+use crate::proxy::plan::{Lane, Leg, Plan};
 use crate::telemetry::metrics::{Metrics, Sample};
 use crate::upstream::Target;
 
@@ -75,11 +75,20 @@ pub(super) fn upstreams(plan: &Plan) -> Vec<Upstream> {
 }
 
 pub(super) fn routes(plan: &Plan) -> Vec<Route> {
-    let one = |lane: &Arc<Lane>| Route {
+    let one = |lane: &Arc<Lane>, leg: &Arc<Leg>| Route {
         name: lane.name.clone(),
-        template: lane.meter.template().to_owned(),
-        leg: lane.meter.leg().to_owned(),
-        requests: lane.meter.requests(),
+        template: leg.meter.template().to_owned(),
+        leg: leg.meter.leg().to_owned(),
+        mode: lane.rule.mode.as_str(),
+        requests: leg.meter.requests(),
     };
-    plan.lanes.iter().map(one).collect()
+    let legs = |lane| {
+        let Lane { ndh, standard, .. }: &Lane = lane;
+        [ndh.clone(), standard.clone()]
+    };
+    let rows = plan
+        .lanes
+        .iter()
+        .flat_map(|lane| legs(lane).into_iter().flatten().map(move |leg| one(lane, &leg)));
+    rows.collect()
 }

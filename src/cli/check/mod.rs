@@ -216,9 +216,18 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
+/// A text with the programs that it names: they are part of the configuration, and read with it.
 fn source(path: &Path, text: String) -> Source {
-    let name = path.display().to_string();
-    Source { name, text }
+    let beside = path.parent().unwrap_or(Path::new(""));
+    let program = |name: String| {
+        let found = text_of(&beside.join(&name));
+        (name, found)
+    };
+    Source {
+        name: path.display().to_string(),
+        programs: config::programs(&text).into_iter().map(program).collect(),
+        text,
+    }
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {

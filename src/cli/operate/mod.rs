@@ -4,7 +4,7 @@
 //! Nothing is read but the socket, and the configuration to find it: what the process says is what is shown. Exit codes:
 //! 0 done, 1 refused, failed, or not in time, 2 usage, or no control socket is configured.
 
-mod place;
+pub(super) mod place;
 mod status;
 
 use std::io::{self, Write as _};
@@ -25,7 +25,7 @@ use crate::identity::status::{Lineage, Report};
 use place::Place;
 
 /// For an answer that takes no work.
-const SOON: Duration = Duration::from_secs(10);
+pub(super) const SOON: Duration = Duration::from_secs(10);
 /// For one that may wait for a trial: longer than the process itself waits.
 const LATE: Duration = Duration::from_secs(70);
 /// Between two looks.
@@ -148,8 +148,12 @@ pub fn identity(command: IdentityCommand) -> ExitCode {
     }
 }
 
-/// Finds the socket, then runs what needs it.
 fn with(place: &Place, run: impl FnOnce(&Path) -> Result<(), Failure>) -> ExitCode {
+    with_code(place, |socket| run(socket).map(|()| ExitCode::SUCCESS))
+}
+
+/// Finds the socket, then runs what needs it and says how to end.
+pub(super) fn with_code(place: &Place, run: impl FnOnce(&Path) -> Result<ExitCode, Failure>) -> ExitCode {
     let socket = match place.socket() {
         Ok(socket) => socket,
         Err(sentence) => {
@@ -158,7 +162,7 @@ fn with(place: &Place, run: impl FnOnce(&Path) -> Result<(), Failure>) -> ExitCo
         }
     };
     match run(&socket) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             let _ = writeln!(io::stderr(), "error: {}", printable(&failure.to_string()));
             ExitCode::FAILURE
@@ -168,7 +172,7 @@ fn with(place: &Place, run: impl FnOnce(&Path) -> Result<(), Failure>) -> ExitCo
 
 /// What ends a command with 1.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error(transparent)]
     Unreachable(#[from] AskError),
     #[error("{0}")]
@@ -263,7 +267,7 @@ fn change(
 }
 
 /// The body of an answer that agrees; a failure as JSON on standard output as well, where JSON was wanted.
-fn said(asked: Result<Answer, AskError>, output: Format) -> Result<Value, Failure> {
+pub(super) fn said(asked: Result<Answer, AskError>, output: Format) -> Result<Value, Failure> {
     let (failure, body) = match asked {
         Ok(answer) if answer.status == 200 => return Ok(answer.body),
         Ok(answer) => (Failure::Refused(detail(&answer)), answer.body),
@@ -343,7 +347,7 @@ pub fn shutdown(args: &ShutdownArgs) -> ExitCode {
 }
 
 /// What a certificate or a process says may hold what a terminal would obey.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c })
         .collect()

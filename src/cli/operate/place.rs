@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::check::{self, ConfigArgs, DEFAULT};
+use crate::config::settings::Settings;
 use crate::config::{self, Problems, Style};
 
 /// Where the socket is if neither anybody nor a configuration says.
 const SOCKET: &str = "/run/delius-sidecar/control.sock";
 
 #[derive(Args, Clone, Debug)]
-pub(super) struct Place {
+pub(in crate::cli) struct Place {
     /// The control socket; otherwise the one that the configuration names.
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
@@ -22,7 +23,7 @@ pub(super) struct Place {
 
 impl Place {
     /// The path of the socket, or what keeps it from being known, in sentences that can be printed as they are.
-    pub(super) fn socket(&self) -> Result<PathBuf, String> {
+    pub(in crate::cli) fn socket(&self) -> Result<PathBuf, String> {
         if let Some(path) = &self.control {
             return Ok(path.clone());
         }
@@ -31,6 +32,19 @@ impl Place {
             return Ok(PathBuf::from(SOCKET));
         }
         configured(file, &check::environment())
+    }
+}
+
+impl Place {
+    /// The settings that `run` would read, or what is wrong with them, in sentences that can be printed as they are.
+    pub(in crate::cli) fn settings(&self) -> Result<Settings, String> {
+        let wrong = |problems: Problems| problems.annotated(Style::Plain).to_string();
+        let layers = check::read(self.file.config.as_deref()).map_err(wrong)?;
+        if layers.is_gateway() {
+            return Err("error: this is the configuration of a gateway, which switches nothing".to_owned());
+        }
+        let loaded = config::load_run(&layers.sources, &check::environment()).map_err(wrong)?;
+        Ok(loaded.settings)
     }
 }
 

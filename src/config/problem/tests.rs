@@ -4,13 +4,7 @@ use super::*;
 
 fn problems(text: &str, list: Vec<Problem>) -> Problems {
     let name = "a.toml".to_owned();
-    Problems::new(
-        vec![Source {
-            name,
-            text: text.to_owned(),
-        }],
-        list,
-    )
+    Problems::new(vec![Source::new(name, text)], list)
 }
 
 fn at(span: Range<usize>) -> Place {

@@ -8,6 +8,7 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use super::{Broken, Exchange, Finished, invalid, taken};
+use crate::proxy::client::keep;
 use crate::wire::body::{CHUNK_TAIL, Decoder, LAST_CHUNK, Step, chunk_head};
 use crate::wire::end::EndFinder;
 use crate::wire::framing::{self, Length};
@@ -302,6 +303,7 @@ impl Exchange<'_> {
             let Ok(mut count) = taken(written) else {
                 return Poll::Ready(Err(Broken::CallerGone));
             };
+            keep(&mut client.tap, &slices[first..last], count);
             self.progress.answered = true;
             self.moved = true;
             let of_out = count.min(before.len());

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::super::exchange::{Broken, Finished, MAX_INTERIM, REPLY_BOUNDS};
 use super::{Exchange, invalid};
+use crate::proxy::client::keep;
 use crate::wire::body::{CHUNK_TAIL, LAST_CHUNK, chunk_head};
 use crate::wire::framing::{self, Length};
 use crate::wire::head::Version;
@@ -266,6 +267,7 @@ impl Exchange<'_> {
                 Ok(count) if count > 0 => count,
                 _ => return Poll::Ready(Err(Broken::CallerGone)),
             };
+            keep(&mut client.tap, &slices, count);
             self.progress.answered = true;
             self.moved = true;
             let of_out = count.min(before.len());

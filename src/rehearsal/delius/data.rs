@@ -257,7 +257,7 @@ impl Person {
 }
 
 /// The files of one folder, hidden ones left out; an absent folder has none.
-fn file_names(folder: &Path) -> Result<Vec<String>, DataError> {
+pub(in crate::rehearsal) fn file_names(folder: &Path) -> Result<Vec<String>, DataError> {
     let unreadable = |error| DataError::Unreadable {
         file: folder.to_owned(),
         error,

@@ -114,7 +114,7 @@ impl Delius {
         if needed.iter().all(|role| bearer.has(role)) {
             Ok(())
         } else {
-            Err(Reply::problem(403, "Access is denied"))
+            Err(Reply::access_denied())
         }
     }
 

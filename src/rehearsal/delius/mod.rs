@@ -5,7 +5,6 @@
 
 mod data;
 mod embedded;
-mod faults;
 mod generation_a;
 mod generation_b;
 mod managers;
@@ -20,15 +19,17 @@ use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Method;
 use serde::Serialize;
 
+pub use super::faults::parse_duration;
+pub(super) use data::file_names;
 pub use data::{Data, DataError};
-pub(super) use faults::Dice;
-pub use faults::{FaultError, HEADER as FAULT_HEADER, Misbehaviour, Rule, parse_duration};
 use managers::{Establishments, Manager};
 use token::Signer;
+pub(super) use token::bearer;
+
+use super::message::Reply;
 
 /// How many active custodial events everyone has, where the data is not to decide: key dates need exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,16 +63,8 @@ pub(super) struct Ask<'a> {
     pub(super) now: i64,
 }
 
-/// One answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) content_type: Option<&'static str>,
-    pub(super) body: Bytes,
-}
-
 /// The legacy API and what was written to it.
-pub(super) struct Delius {
+pub struct Delius {
     data: Data,
     require_token: bool,
     token_life: Duration,
@@ -154,46 +147,9 @@ struct Problem<'a> {
     developer_message: &'a str,
 }
 
-/// The framework's body for what nothing handled. The time is that of the recorded reply: replies stay repeatable.
-#[derive(Serialize)]
-struct Unhandled<'a> {
-    timestamp: &'static str,
-    status: u16,
-    error: &'static str,
-    path: &'a str,
-}
-
 impl Reply {
-    fn empty(status: u16) -> Self {
-        Self {
-            status,
-            content_type: None,
-            body: Bytes::new(),
-        }
-    }
-
-    fn file(body: Bytes) -> Self {
-        Self {
-            status: 200,
-            content_type: Some("application/json"),
-            body,
-        }
-    }
-
-    fn json(status: u16, value: &impl Serialize) -> Self {
-        let text = serde_json::to_string_pretty(value).unwrap_or_default() + "\n"; // plain structs: cannot fail
-        Self {
-            status,
-            ..Self::file(text.into())
-        }
-    }
-
-    fn text(status: u16, text: impl Into<Bytes>) -> Self {
-        Self {
-            status,
-            content_type: Some("text/plain;charset=UTF-8"),
-            body: text.into(),
-        }
+    pub(super) fn access_denied() -> Self {
+        Self::problem(403, "Access is denied")
     }
 
     fn problem(status: u16, developer_message: &str) -> Self {
@@ -204,32 +160,6 @@ impl Reply {
                 developer_message,
             },
         )
-    }
-
-    pub(super) fn unhandled(status: u16, path: &str) -> Self {
-        let reason = http::StatusCode::from_u16(status).ok();
-        let error = reason.and_then(|status| status.canonical_reason()).unwrap_or("Error");
-        let body = Unhandled {
-            timestamp: "2026-01-12T10:15:30.123+00:00",
-            status,
-            error,
-            path,
-        };
-        Self::json(status, &body)
-    }
-
-    /// The stand-in's own 400: the fault header cannot be read.
-    pub(super) fn fault_unreadable(error: &FaultError) -> Self {
-        Self::text(400, format!("{FAULT_HEADER}: {error}\n"))
-    }
-
-    /// What the load balancer in front of Delius says.
-    pub(super) fn bad_gateway() -> Self {
-        Self {
-            status: 502,
-            content_type: Some("text/html"),
-            body: Bytes::from_static(include_bytes!("../people/legacy/errors/502-bad-gateway.html")),
-        }
     }
 }
 

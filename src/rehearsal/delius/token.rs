@@ -90,7 +90,7 @@ impl Bearer {
 }
 
 /// The credentials of `Authorization: Bearer …`; the scheme in any case.
-pub(super) fn bearer(authorization: &str) -> Option<&str> {
+pub(in crate::rehearsal) fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

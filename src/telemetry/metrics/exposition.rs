@@ -43,6 +43,7 @@ impl Collector for Metrics {
         self.front(out)?;
         self.to_upstreams(out)?;
         self.validity(out)?;
+        self.of_tokens(out)?;
         own_process(out)
     }
 }

@@ -11,6 +11,8 @@ mod process;
 mod route;
 #[cfg(test)]
 mod strict;
+mod switch;
+mod token;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -45,6 +47,8 @@ pub struct Metrics {
     forbidden: [AtomicU64; 2],
     front_handshakes_refused: Mutex<BTreeMap<String, u64>>,
     identities: identity::Identities,
+    tokens: token::Tokens,
+    switch: switch::Switch,
 }
 
 /// Connections of callers.
@@ -81,6 +85,8 @@ impl Metrics {
             forbidden: Default::default(),
             front_handshakes_refused: Mutex::default(),
             identities: identity::Identities::default(),
+            tokens: token::Tokens::default(),
+            switch: switch::Switch::default(),
         }
     }
 

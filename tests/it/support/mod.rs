@@ -15,6 +15,7 @@ pub(crate) mod hostile;
 pub(crate) mod java;
 pub(crate) mod moody;
 pub(crate) mod nginx;
+pub(crate) mod oauth;
 pub(crate) mod openssl;
 pub(crate) mod origin;
 pub(crate) mod peer;

@@ -1,6 +1,6 @@
-//! How the Delius stand-in misbehaves on request: by share of all requests, or by a header on one request.
+//! How a stand-in misbehaves on request: by share of all requests, or by a header on one request.
 //!
-//! The legacy API answered 500 and 502 now and then, slowly at other times, and the network on the way did worse; a
+//! The real APIs answered 500 and 502 now and then, slowly at other times, and the network on the way did worse; a
 //! route that was never shown any of that proves nothing. Shares are drawn from a small seeded generator, so that a
 //! run can be repeated draw by draw.
 
@@ -18,8 +18,20 @@ pub enum Misbehaviour {
     InternalError,
     /// 502 with the load balancer's HTML; nothing is written.
     BadGateway,
+    /// 503 with the ingress' HTML; nothing is written.
+    Unavailable,
+    /// 401 in the side's own words, whoever asks with whatever credentials.
+    Unauthorised,
+    /// 403 in the side's own words.
+    Forbidden,
     /// The answer comes late.
     Slow(Duration),
+    /// No answer ever comes; the connection stays.
+    Hang,
+    /// 200 and JSON of a shape that this API does not have.
+    WrongJson,
+    /// 200 and a page instead of JSON.
+    Html,
     /// The connection is reset instead of an answer; nothing is written.
     Reset,
     /// The head promises more body than comes; the request itself was carried out.
@@ -28,10 +40,12 @@ pub enum Misbehaviour {
     Garbage,
 }
 
+const KNOWN: &str = "500, 502, 503, 401, 403, slow, hang, wrong-json, html, reset, truncate, garbage";
+
 /// Why a fault could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultError {
-    #[error("unknown fault {0:?}: expected one of 500, 502, slow, reset, truncate, garbage")]
+    #[error("unknown fault {0:?}: expected one of {KNOWN}")]
     Unknown(String),
     #[error("the fault slow needs a duration such as 300ms or 2s, found {0:?}")]
     Duration(String),
@@ -44,6 +58,12 @@ impl Misbehaviour {
         match (name, duration) {
             ("500", None) => Ok(Self::InternalError),
             ("502", None) => Ok(Self::BadGateway),
+            ("503", None) => Ok(Self::Unavailable),
+            ("401", None) => Ok(Self::Unauthorised),
+            ("403", None) => Ok(Self::Forbidden),
+            ("hang", None) => Ok(Self::Hang),
+            ("wrong-json", None) => Ok(Self::WrongJson),
+            ("html", None) => Ok(Self::Html),
             ("reset", None) => Ok(Self::Reset),
             ("truncate", None) => Ok(Self::Truncate),
             ("garbage", None) => Ok(Self::Garbage),
@@ -72,6 +92,12 @@ impl fmt::Display for Misbehaviour {
         match self {
             Self::InternalError => f.write_str("500"),
             Self::BadGateway => f.write_str("502"),
+            Self::Unavailable => f.write_str("503"),
+            Self::Unauthorised => f.write_str("401"),
+            Self::Forbidden => f.write_str("403"),
+            Self::Hang => f.write_str("hang"),
+            Self::WrongJson => f.write_str("wrong-json"),
+            Self::Html => f.write_str("html"),
             Self::Slow(for_) => write!(f, "slow:{}ms", for_.as_millis()),
             Self::Reset => f.write_str("reset"),
             Self::Truncate => f.write_str("truncate"),
@@ -85,6 +111,12 @@ impl fmt::Display for Misbehaviour {
 pub struct Rule {
     pub misbehaviour: Misbehaviour,
     pub share: f64,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.misbehaviour, self.share)
+    }
 }
 
 impl FromStr for Rule {
@@ -114,15 +146,15 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 
 /// Draws for the rules. SplitMix64: small, well spread, and repeatable from its seed; nothing here is secret.
 #[derive(Debug)]
-pub(in crate::rehearsal) struct Dice(u64);
+pub(super) struct Dice(u64);
 
 impl Dice {
-    pub(in crate::rehearsal) const fn new(seed: u64) -> Self {
+    pub(super) const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// The misbehaviours that befall the next request, each rule drawn on its own.
-    pub(in crate::rehearsal) fn draw(&mut self, rules: &[Rule]) -> Vec<Misbehaviour> {
+    pub(super) fn draw(&mut self, rules: &[Rule]) -> Vec<Misbehaviour> {
         rules
             .iter()
             .filter(|rule| self.unit() < rule.share)
@@ -152,6 +184,17 @@ mod tests {
         assert_eq!(rule("502:1"), Ok((Misbehaviour::BadGateway, 1.0)));
         let slow = Misbehaviour::Slow(Duration::from_millis(300));
         assert_eq!(rule("slow:300ms:0.1"), Ok((slow, 0.1)));
+        for name in KNOWN.split(", ").filter(|name| *name != "slow") {
+            let written = format!("{name}:0.5");
+            assert_eq!(
+                written.parse::<Rule>().map(|rule| rule.to_string()),
+                Ok(written.clone())
+            );
+            assert_eq!(
+                Misbehaviour::from_header(name).map(|read| read[0].to_string()),
+                Ok(name.to_owned())
+            );
+        }
         assert_eq!(rule("reset:0.01"), Ok((Misbehaviour::Reset, 0.01)));
         assert_eq!(
             Misbehaviour::from_header("slow=2s, truncate"),
@@ -163,7 +206,7 @@ mod tests {
     #[test]
     fn a_bad_fault_says_what_is_expected() {
         let said = |text: &str| text.parse::<Rule>().unwrap_err().to_string();
-        assert!(said("503:0.1").contains("expected one of 500, 502, slow"));
+        assert!(said("504:0.1").contains("expected one of 500, 502, 503"));
         assert!(said("500").contains("500:0.05"), "{}", said("500"));
         assert!(said("500:1.5").contains("\"1.5\""));
         assert!(said("500:0").contains("above 0"));

@@ -1,0 +1,102 @@
+//! `stand-in auth`: HMPPS Auth. Secrets come from files, never from the command line, where every process sees them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::ensure;
+use clap::Args;
+
+use super::{CertificateArgs, FaultArgs, duration};
+use crate::rehearsal::auth::{Client, Credential, Directory, Options, ROLE};
+
+/// HMPPS Auth: tokens by client credentials, signed for real, and the keys to check them with
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    delius-sidecar stand-in auth --client delius-sidecar:secret.txt\n  \
+    delius-sidecar stand-in auth --clients clients/ --expires-in 30s --fault 502:0.05\n  \
+    curl -u \"delius-sidecar:$(cat secret.txt)\" -X POST \\\n    \
+    'http://127.0.0.1:8082/auth/oauth/token?grant_type=client_credentials'\n  \
+    curl -X PUT --data '503:1' http://127.0.0.1:8082/stand-in/faults\n  \
+    curl -X POST --data drop http://127.0.0.1:8082/stand-in/key")]
+pub(super) struct AuthArgs {
+    /// Where to listen; port 0 lets the system choose
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8082")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    clients: ClientArgs,
+    /// A client whose tokens carry no role. May be given several times
+    #[arg(long, value_name = "ID")]
+    without_role: Vec<String>,
+    /// What the tokens of all other clients say they may do. May be given several times
+    #[arg(long, value_name = "ROLE", default_value = ROLE)]
+    role: Vec<String>,
+    /// Life of a token
+    #[arg(long, value_name = "DURATION", default_value = "1200s", value_parser = duration)]
+    expires_in: Duration,
+    /// What tokens say of their issuer, where callers know this side by another name; its own address if not given
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+    #[command(flatten)]
+    certificate: CertificateArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+struct ClientArgs {
+    /// A client and the file of its secret, which is read at each request. May be given several times
+    #[arg(long, value_name = "ID:FILE", value_parser = client)]
+    client: Vec<(String, PathBuf)>,
+    /// A directory with a file for each client, named as the client, with the secret in it; read at each request
+    #[arg(long, value_name = "DIR")]
+    clients: Option<PathBuf>,
+}
+
+fn client(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once(':') {
+        Some((id, file)) if !id.is_empty() && !file.is_empty() => Ok((id.to_owned(), PathBuf::from(file))),
+        _ => Err("expected ID:FILE, a client and the file that holds its secret".to_owned()),
+    }
+}
+
+impl AuthArgs {
+    pub(super) fn options(self) -> anyhow::Result<Options> {
+        let mut clients = Vec::new();
+        for (id, path) in self.clients.client {
+            ensure!(
+                path.is_file(),
+                "{} is not a file; expected the secret of the client {id} in it",
+                path.display()
+            );
+            let poor = self.without_role.contains(&id);
+            clients.push(Client {
+                roles: if poor { Vec::new() } else { self.role.clone() },
+                credential: Credential::File(path),
+                id,
+            });
+        }
+        if let Some(path) = &self.clients.clients {
+            ensure!(
+                path.is_dir(),
+                "{} is not a directory; expected a file for each client in it, named as the client",
+                path.display()
+            );
+        }
+        Ok(Options {
+            listen: self.listen,
+            certificate: self.certificate.load()?,
+            clients,
+            directory: self.clients.clients.map(|path| Directory {
+                path,
+                roles: self.role,
+                without_role: self.without_role,
+            }),
+            issuer: self.issuer,
+            expires_in: self.expires_in,
+            faults: self.faults.fault,
+            seed: self.faults.seed,
+        })
+    }
+}

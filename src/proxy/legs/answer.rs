@@ -1,0 +1,182 @@
+//! The caller's reply to a request whose reply had to be understood: by the chosen leg, else by the fallback; then aside.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock;
+use crate::fault::Fault;
+use crate::proxy::aside::Job;
+use crate::proxy::client::Client;
+use crate::proxy::forward::fail;
+use crate::proxy::intake::Forwarded;
+use crate::proxy::plan::{Lane, Leg};
+use crate::proxy::story::Story;
+use crate::proxy::worker::{Worker, Workspace, World};
+use crate::proxy::{After, REPLY_PATIENCE};
+use crate::switch;
+use crate::switch::evidence::Answered;
+use crate::wire::reply::Manner;
+
+use super::ask::{Raw, ask};
+use super::asked::Asked;
+use super::understand::{Reply, understand};
+
+/// The legs of one request.
+pub(in crate::proxy) struct Legs {
+    pub(in crate::proxy) lane: Arc<Lane>,
+    pub(in crate::proxy) leg: Arc<Leg>,
+    pub(in crate::proxy) fallback: Option<Arc<Leg>>,
+    pub(in crate::proxy) compare: Option<Arc<Leg>>,
+}
+
+/// Asks, understands, answers.
+#[allow(clippy::too_many_arguments)] // the pipeline's state, passed down one step
+pub(in crate::proxy) async fn answer(
+    worker: &Rc<Worker>,
+    world: &Rc<World>,
+    client: &mut Client,
+    workspace: &Workspace,
+    story: &mut Story,
+    legs: Legs,
+    asked: Arc<Asked>,
+    terms: &Forwarded,
+) -> After {
+    let lane = &legs.lane;
+    let mut leg = &legs.leg;
+    let mut result = put(worker, world, lane, leg, &asked, story).await;
+    let mut fell_back = false;
+    if let (Some(fallback), true) = (&legs.fallback, failed(&result)) {
+        let why = match &result {
+            Err(fault) => fault.code.as_str().to_owned(),
+            Ok((raw, _)) => raw.status().to_string(),
+        };
+        if worker.may_warn() {
+            let detail = result.as_ref().err().map(|fault| fault.detail.as_ref());
+            tracing::warn!(
+                route = lane.name,
+                why,
+                detail,
+                "the standard leg failed; ndh answers in its place"
+            );
+        }
+        lane.ledger.evidence().fell_back();
+        if let Some(person) = asked.person {
+            lane.rule.holds.hold(person, clock::monotonic());
+        }
+        leg = fallback;
+        fell_back = true;
+        result = put(worker, world, lane, leg, &asked, story).await;
+    }
+    story.meter = Some(leg.meter.clone());
+    if leg.which == switch::Leg::Ndh {
+        lane.ledger.used_ndh(fell_back);
+    }
+    let (raw, reply) = match result {
+        Ok(said) => said,
+        Err(fault) => return fail(client, workspace, story, terms, fault).await,
+    };
+    let manner = Manner {
+        version: terms.version,
+        keep_alive: terms.keep_alive,
+        to_head: terms.to_head,
+    };
+    client.out.clear();
+    client.out_sent = 0;
+    match &reply {
+        Some(Reply { status, body }) => {
+            let text = body.as_ref().map(serde_json::Value::to_string).unwrap_or_default();
+            story.status = *status;
+            raw.first()
+                .write(&mut client.out, Some((*status, text.as_bytes())), manner);
+        }
+        None => {
+            story.status = raw.first().status;
+            raw.first().write(&mut client.out, None, manner);
+        }
+    }
+    let sent = client.send(REPLY_PATIENCE).await;
+    if let Some(other) = legs.compare {
+        // After a fallback the standard leg has just failed: there is nothing to compare with.
+        if Arc::ptr_eq(leg, &legs.leg) {
+            set_aside(world, lane, leg, other, asked, raw);
+        }
+    }
+    match (sent, terms.keep_alive) {
+        (false, _) => {
+            story.refused = Some("the caller went away before its reply was complete".to_owned());
+            After::Reset
+        }
+        (true, true) => After::Next,
+        (true, false) => After::Close,
+    }
+}
+
+type Said = (Raw, Option<Reply>);
+
+/// The leg failed, as far as anybody could do better.
+fn failed(result: &Result<Said, Fault>) -> bool {
+    match result {
+        Err(_) => true,
+        Ok((raw, _)) => raw.status() >= 500,
+    }
+}
+
+/// One leg, asked and understood; what it did goes into the evidence.
+async fn put(
+    worker: &Rc<Worker>,
+    world: &Rc<World>,
+    lane: &Lane,
+    leg: &Arc<Leg>,
+    asked: &Arc<Asked>,
+    story: &mut Story,
+) -> Result<Said, Fault> {
+    let began = clock::monotonic();
+    let said = ask(worker, world, leg, asked, story).await;
+    let result = said.and_then(|raw| {
+        let reply = understand(leg, lane.fields.as_deref(), asked, &raw)?;
+        Ok((raw, reply))
+    });
+    note(lane, leg.which, &result, clock::monotonic().saturating_sub(began));
+    result
+}
+
+fn note(lane: &Lane, which: switch::Leg, result: &Result<Said, Fault>, took: Duration) {
+    let answered = Answered {
+        leg: which,
+        error: failed(result),
+        to_application: true,
+        took,
+    };
+    lane.ledger.evidence().answered(clock::monotonic(), answered);
+}
+
+/// Hands the reply over to be compared, if there is room; else it is counted.
+pub(in crate::proxy) fn set_aside(
+    world: &World,
+    lane: &Arc<Lane>,
+    leg: &Arc<Leg>,
+    other: Arc<Leg>,
+    asked: Arc<Asked>,
+    raw: Raw,
+) {
+    let Some(aside) = &world.plan.aside else { return };
+    let dropped = match aside.room(raw.size() + asked.size()) {
+        None => "memory",
+        Some(held) => {
+            let job = Job {
+                lane: lane.clone(),
+                asked,
+                answered: leg.clone(),
+                raw,
+                other,
+                held,
+            };
+            if aside.send(job) {
+                return;
+            }
+            "queue"
+        }
+    };
+    lane.ledger.evidence().dropped(dropped);
+}

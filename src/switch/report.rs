@@ -1,0 +1,286 @@
+//! What is said of the switch-over: the values behind `route status` and `route report`, as they travel through the
+//! control socket. Times are unix seconds. No person and no value of a reply is among them.
+
+use serde::{Deserialize, Serialize};
+
+use super::evidence::{Difference, Evidence, PerLeg};
+use super::gate::{self, Decision, Gate, Lack, Short, Step};
+use super::standing::{Able, Effective, Override, RolledBack, Standing};
+use super::usage::{self, LastUsed, Withdrawal};
+use super::{Leg, Mode};
+
+/// Days without use of NDH before its access can be withdrawn, unless the configuration says otherwise.
+pub const QUIET_DAYS: i64 = 28;
+
+/// All units.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// When it was made.
+    pub at: i64,
+    /// In the order of the configuration.
+    pub units: Vec<Unit>,
+    pub withdrawal: Withdrawal,
+}
+
+/// One unit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Unit {
+    pub unit: String,
+    pub routes: Vec<Route>,
+    /// Who answers now.
+    pub effective: Effective,
+    pub configured: Configured,
+    #[serde(rename = "override")]
+    pub set: Option<Override>,
+    pub rolled_back: Option<RolledBack>,
+    /// Since when standard has answered everybody.
+    pub standard_since: Option<i64>,
+    /// Of all its routes.
+    pub evidence: Evidence,
+    pub times: PerLeg<Times>,
+    pub decision: Decision,
+    /// The rules for known differences that are configured, each with what it has excused.
+    pub known: Vec<KnownRule>,
+    pub withdrawal: Withdrawal,
+}
+
+/// What the configuration says of a unit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Configured {
+    pub mode: Mode,
+    pub share: f64,
+    pub fallback: bool,
+    pub compare: bool,
+    pub gate: Gate,
+    pub able: Able,
+}
+
+/// One route of a unit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Route {
+    pub route: String,
+    pub compared: u64,
+    pub mismatched: u64,
+    pub missing: u64,
+    /// When NDH last answered it.
+    pub last_used: LastUsed,
+}
+
+/// How long a leg takes, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    pub p50: Option<f64>,
+    pub p95: Option<f64>,
+}
+
+/// A rule for a known difference.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownRule {
+    pub name: String,
+    pub reason: String,
+    /// Pairs in which it excused something.
+    pub count: u64,
+}
+
+/// What is known of a route, for [`Unit::new`].
+#[derive(Clone, Debug)]
+pub struct RouteFacts<'a> {
+    pub route: &'a str,
+    pub evidence: &'a Evidence,
+    pub last_used: LastUsed,
+    /// Name and reason of each configured rule.
+    pub known: Vec<(&'a str, &'a str)>,
+}
+
+/// Of the whole process, for [`Unit::new`].
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    /// Unix seconds.
+    pub now: i64,
+    /// Since when the use of NDH is counted.
+    pub known_since: i64,
+    /// Days without use of NDH before its access can be withdrawn.
+    pub quiet_days: i64,
+}
+
+impl Unit {
+    /// Everything that can be said of a unit now.
+    #[must_use]
+    pub fn new(standing: &Standing, standard_since: Option<i64>, routes: &[RouteFacts<'_>], frame: Frame) -> Self {
+        let (terms, effective) = (standing.terms(), standing.effective(frame.now));
+        let mut evidence = Evidence::default();
+        routes.iter().for_each(|route| evidence.merge(route.evidence));
+        let used: Vec<LastUsed> = routes.iter().map(|route| route.last_used).collect();
+        let (since, quiet) = (frame.known_since, frame.quiet_days);
+        let withdrawal = usage::withdrawal(standing.unit(), terms, effective.mode, &used, since, quiet, frame.now);
+        let mut decision = gate::judge(terms, effective.mode, &evidence);
+        if decision.next == Step::WithdrawNdh {
+            let ndh = withdrawal
+                .reasons
+                .iter()
+                .map(|reason| Lack::new(Short::Ndh, reason.as_str()));
+            decision = Decision::new(decision.next, decision.lacks.into_iter().chain(ndh).collect());
+        }
+        let times = |leg: Leg| {
+            let latency = &evidence.answers.of(leg).latency;
+            Times {
+                p50: latency.p50().map(|time| time.as_secs_f64()),
+                p95: latency.p95().map(|time| time.as_secs_f64()),
+            }
+        };
+        Self {
+            unit: standing.unit().to_owned(),
+            routes: routes.iter().map(route).collect(),
+            effective,
+            configured: Configured {
+                mode: terms.mode,
+                share: terms.share,
+                fallback: terms.fallback,
+                compare: terms.compare,
+                gate: terms.gate.clone(),
+                able: terms.able,
+            },
+            set: standing.override_at(frame.now).cloned(),
+            rolled_back: standing.rolled_back().cloned(),
+            standard_since,
+            times: PerLeg {
+                ndh: times(Leg::Ndh),
+                standard: times(Leg::Standard),
+            },
+            known: known(routes, &evidence),
+            evidence,
+            decision,
+            withdrawal,
+        }
+    }
+
+    /// Differences that no rule knows, the most frequent first.
+    #[must_use]
+    pub fn unknown_differences(&self) -> Vec<&Difference> {
+        self.evidence.differences.most_frequent(false)
+    }
+}
+
+impl Report {
+    /// Of all units.
+    #[must_use]
+    pub fn new(at: i64, units: Vec<Unit>) -> Self {
+        Self {
+            at,
+            withdrawal: Withdrawal::of_all(units.iter().map(|unit| &unit.withdrawal)),
+            units,
+        }
+    }
+}
+
+fn route(facts: &RouteFacts<'_>) -> Route {
+    let seen = facts.evidence;
+    Route {
+        route: facts.route.to_owned(),
+        compared: seen.compared,
+        mismatched: seen.mismatched,
+        missing: seen.missing_on_standard + seen.missing_on_ndh,
+        last_used: facts.last_used,
+    }
+}
+
+/// Routes of a unit may share a rule.
+fn known(routes: &[RouteFacts<'_>], evidence: &Evidence) -> Vec<KnownRule> {
+    let mut rules: Vec<KnownRule> = Vec::new();
+    for (name, reason) in routes.iter().flat_map(|route| &route.known) {
+        if !rules.iter().any(|rule| rule.name == *name) {
+            rules.push(KnownRule {
+                name: (*name).to_owned(),
+                reason: (*reason).to_owned(),
+                count: evidence.known_rules.get(*name).copied().unwrap_or(0),
+            });
+        }
+    }
+    rules
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::compare::{self, Kind, Verdict};
+    use crate::switch::Terms;
+
+    const DAY: i64 = 86_400;
+    const FRAME: Frame = Frame {
+        now: 100 * DAY,
+        known_since: 0,
+        quiet_days: QUIET_DAYS,
+    };
+
+    fn standing(mode: Mode) -> Standing {
+        let terms = Terms {
+            mode,
+            able: Able::ALL,
+            ..Terms::default()
+        };
+        Standing::new("person", terms, None, None, FRAME.now).0
+    }
+
+    fn compared(pairs: u64) -> Evidence {
+        let mut evidence = Evidence::new(7, Duration::from_secs(300));
+        let draft = compare::Difference {
+            pointer: "/enhancedResourcing".to_owned(),
+            kind: Kind::OnlyNdh,
+            known: Some("default".to_owned()),
+        };
+        let verdict = Verdict::Known(vec![draft]);
+        (0..pairs).for_each(|_| evidence.judged(Duration::ZERO, &verdict));
+        evidence
+    }
+
+    fn facts(evidence: &Evidence) -> RouteFacts<'_> {
+        RouteFacts {
+            route: "all",
+            evidence,
+            last_used: LastUsed::default(),
+            known: vec![
+                ("default", "the app took no decision for enhanced"),
+                ("level", "two rules"),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_unit_is_the_sum_of_its_routes_and_its_rules_are_named_once() {
+        let (one, two) = (compared(300), compared(200));
+        let unit = Unit::new(&standing(Mode::Shadow), None, &[facts(&one), facts(&two)], FRAME);
+        assert_eq!((unit.evidence.compared, unit.routes[1].compared), (500, 200));
+        assert!(unit.decision.go, "{:?}", unit.decision);
+        let counts: Vec<(&str, u64)> = unit.known.iter().map(|rule| (rule.name.as_str(), rule.count)).collect();
+        assert_eq!(counts, [("default", 500), ("level", 0)]);
+        assert!(unit.unknown_differences().is_empty());
+    }
+
+    #[test]
+    fn in_standard_what_is_missing_for_withdrawing_ndh_is_missing_for_go() {
+        let evidence = compared(500);
+        let mut used = facts(&evidence);
+        used.last_used.note(99 * DAY, false);
+        let unit = Unit::new(&standing(Mode::Standard), Some(5), &[used], FRAME);
+        let kinds: Vec<Short> = unit.decision.lacks.iter().map(|lack| lack.kind).collect();
+        assert_eq!(kinds, [Short::Samples, Short::Ndh]);
+        let report = Report::new(FRAME.now, vec![unit]);
+        assert!(!report.withdrawal.possible && report.withdrawal.days == 1);
+    }
+
+    #[test]
+    fn a_report_survives_json() {
+        let evidence = compared(3);
+        let unit = Unit::new(&standing(Mode::Canary), None, &[facts(&evidence)], FRAME);
+        let report = Report::new(FRAME.now, vec![unit]);
+        let json = serde_json::to_value(&report).expect("written");
+        assert_eq!(json["units"][0]["decision"]["next"], "standard");
+        let mut back: Report = serde_json::from_value(json).expect("read");
+        for (unit, was) in back.units.iter_mut().zip(&report.units) {
+            unit.evidence.window = was.evidence.window.clone();
+        }
+        assert_eq!(back, report);
+    }
+}
