@@ -54,7 +54,13 @@ impl Order {
         let Ok(_lane) = entry.lanes.acquire().await else { return };
         let pair = match self.proof.clone() {
             Some(pair) => Some(pair),
-            None => entry.state().pairs.current().cloned(),
+            None => {
+                // Ordered before the keeper's first look.
+                if entry.state().pairs.is_unseen() {
+                    entry.look(clock::monotonic());
+                }
+                entry.state().pairs.current().cloned()
+            }
         };
         let asked = clock::monotonic();
         let bound = entry.settings.timeout;
@@ -77,15 +83,20 @@ impl Order {
                 Some(pair) => ask::server(&entry.settings, settings, &entry.connector, pair, self.user.as_ref()).await,
                 None => {
                     let why = entry.state().unusable.clone();
-                    let why = why.unwrap_or_else(|| "the client's files were not read yet".to_owned());
-                    Err(Trouble::new(Kind::Files, why))
+                    Err(Trouble::new(Kind::Files, why.unwrap_or_default()))
                 }
             },
             Source::DeliusLogon(settings) => logon(settings, tokens).await,
         }
     }
 
-    fn land(&mut self, asked: Duration, pair: Option<Arc<Pair>>, granted: Result<Granted, Trouble>, tokens: &Tokens) {
+    pub(super) fn land(
+        &mut self,
+        asked: Duration,
+        pair: Option<Arc<Pair>>,
+        granted: Result<Granted, Trouble>,
+        tokens: &Tokens,
+    ) {
         let entry = self.entry.clone();
         let now = clock::monotonic();
         let result = granted.and_then(|granted| {

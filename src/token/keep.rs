@@ -72,13 +72,14 @@ impl Entry {
     }
 
     /// Looks at the client's files.
-    fn look(&self, now: Duration) {
+    pub(super) fn look(&self, now: Duration) {
         let Source::ClientCredentials(settings) = &self.settings.source else {
             return;
         };
         let seen = files::look(settings);
         let mut state = self.state();
-        let news = state.pairs.saw(now, seen.marks, seen.pair);
+        let in_need = state.gate.trouble().is_some_and(|trouble| trouble.kind.is_lasting());
+        let news = state.pairs.saw(now, seen.marks, seen.pair, in_need);
         match &news {
             News::First(_) => {
                 state.unusable = None;

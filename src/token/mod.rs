@@ -16,6 +16,8 @@ mod pairs;
 mod reply;
 mod request;
 mod slot;
+#[cfg(test)]
+mod tests;
 mod users;
 
 use std::collections::BTreeMap;
@@ -121,9 +123,13 @@ impl Tokens {
     }
 
     /// Who knows where upstreams are and which generation of an identity each is shown now: for logons, which go over the
-    /// same mutual TLS.
+    /// same mutual TLS. To be said again when they are others: a logon that failed is then tried at once.
     pub fn set_places(&self, places: impl Fn(&str) -> Result<Place, Fault> + Send + Sync + 'static) {
         self.places.store(Some(Arc::new(Box::new(places))));
+        for entry in self.entries.load().values().filter(|entry| entry.is_logon()) {
+            entry.state().gate.ajar();
+        }
+        self.changed.notify_one();
     }
 
     /// The token, at once, if it may still be sent. `username`: the value of the header that names a user, where the

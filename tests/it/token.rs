@@ -31,7 +31,7 @@ use crate::support::hostile::{Conn, Hostile};
 use crate::support::peer::Tls;
 use crate::support::pki::{Ask, Key, NDH, pki};
 use crate::support::raw::Client;
-use crate::support::{eventually, oauth, patience};
+use crate::support::{eventually, h2, oauth, patience};
 
 /// The characters that raw Basic credentials would spoil, and others that a form has to encode.
 const ODD_ID: &str = "am:1/2+3%4 5-1";
@@ -130,10 +130,7 @@ impl Kept {
             "[upstream.ndh]\nurl = \"http://127.0.0.1:1\"\ntoken = \"t\"\n\
              [[route]]\nname = \"a\"\nmatch = \"GET /a\"\n[route.ndh]\nupstream = \"ndh\"\n[token.t]\n{files}{table}\n"
         );
-        let source = Source {
-            name: "c.toml".to_owned(),
-            text,
-        };
+        let source = Source::new("c.toml", text);
         let loaded = config::load_run(&[source], &[]).unwrap_or_else(|problems| panic!("{}", problems.lines()));
         loaded.settings.tokens
     }
@@ -484,8 +481,11 @@ fn a_refused_token_is_replaced_once_and_an_api_that_refuses_all_sets_off_no_stor
     assert!(kept.tokens.is_refusal("t", 401) && !kept.tokens.is_refusal("t", 403));
 }
 
+/// The clients that a server knows, as identifier and secret.
+type Clients = Arc<Mutex<Vec<(String, String)>>>;
+
 /// Accepts the clients that the test names, and numbers its tokens.
-fn register(clients: &[(&str, &str)]) -> (Arc<Mutex<Vec<(String, String)>>>, Hostile) {
+fn register(clients: &[(&str, &str)]) -> (Clients, Hostile) {
     let own = |(id, secret): &(&str, &str)| ((*id).to_owned(), (*secret).to_owned());
     let known = Arc::new(Mutex::new(clients.iter().map(own).collect::<Vec<_>>()));
     let accepted = known.clone();
@@ -734,6 +734,47 @@ fn a_delius_logon_goes_over_the_upstreams_own_mutual_tls() {
     kept.tokens.apply(&table("refresh_ahead = \"30s\""));
     assert_eq!(kept.text(), "Bearer tok-1");
     assert!(kept.tokens.is_refusal("t", 401) && kept.tokens.is_refusal("t", 403) && !kept.tokens.is_refusal("t", 404));
+}
+
+#[test]
+fn a_logon_over_http2_is_a_logon() {
+    let mut config = pki().good_server();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    // It answers with what it was sent: the user's name.
+    let server = h2::Upstream::start(config, 100);
+    let address = server.address();
+    let kept = Kept::idle(tempfile::tempdir().expect("a directory"));
+    kept.tokens.set_places(move |_| {
+        let leaf = pki().client(Key::Ecdsa);
+        let mut config = (*pki().client_config(Tls::V13, Some(&leaf))).clone();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let generation = Arc::new(Generation::new(1, None, None, config, Arc::default()));
+        Ok(Place {
+            base_path: String::new(),
+            generation,
+            ..logon_place(address)
+        })
+    });
+    let table = "kind = \"delius-logon\"\nupstream = \"ndh\"\npath = \"/echo/logon\"";
+    kept.tokens.apply(&kept.settings(table));
+    assert_eq!(kept.text(), "Bearer NationalUser");
+    assert_eq!(server.seen("/echo/logon").len(), 1);
+}
+
+#[test]
+fn a_logon_whose_certificate_is_refused_tells_the_identity() {
+    let server = pki().server_config(Tls::V13, &pki().server(Key::Ecdsa), Ask::Theirs);
+    let server = Hostile::tls(server, |_, conn| {
+        conn.handshake();
+    });
+    let place = logon_place(server.address());
+    let generation = place.generation.clone();
+    let kept = Kept::idle(tempfile::tempdir().expect("a directory"));
+    kept.tokens.set_places(move |_| Ok(place.clone()));
+    kept.tokens
+        .apply(&kept.settings("kind = \"delius-logon\"\nupstream = \"ndh\""));
+    kept.wait("the identity is told", |_| generation.take_refusals() > 0);
+    assert!(kept.tokens.bearer("t", None).is_none());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 #
 # The parts are `all`, `registrations`, `resourcing` and `managers`, as the API sent them: the mapped reply follows the
 # better rules of the standard side, and what the application has kept until now is what must be explained. Each part is read as
-# the view of its own route reads it (`offender-ndh.jq` and its neighbours, where the reasons stand).
+# the view of its own route reads it (`offender.jq` and its neighbours, where the reasons stand).
 
 def text: if type == "string" and . != "" then . else null end;
 
