@@ -236,6 +236,8 @@ async fn one(
         &mut terms,
     )
     .await;
+    // What went into memory has not reached the caller: a failure can still be said in a reply.
+    story.progress.answered = false;
     // The token stood in it.
     workspace.head.zeroize();
     worker.give_back(workspace);
