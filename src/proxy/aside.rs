@@ -57,6 +57,13 @@ impl Aside {
         (before + count <= self.limit).then_some(held)
     }
 
+    /// Jobs that wait, and the bytes of all replies that are held.
+    #[must_use]
+    pub fn load(&self) -> (usize, usize) {
+        let waiting = self.jobs.max_capacity() - self.jobs.capacity();
+        (waiting, self.bytes.load(Ordering::Relaxed))
+    }
+
     /// A place in the queue, so that a reply is only kept where it can go.
     #[must_use]
     pub fn has_place(&self) -> bool {
@@ -85,6 +92,7 @@ mod tests {
         let (aside, _jobs) = Aside::new(1, 100);
         let first = aside.room(60).unwrap();
         assert!(aside.room(60).is_none());
+        assert_eq!(aside.load(), (0, 60));
         drop(first);
         assert!(aside.room(60).is_some());
     }

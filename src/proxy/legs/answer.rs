@@ -49,7 +49,7 @@ pub(in crate::proxy) async fn answer(
     if let (Some(fallback), true) = (&legs.fallback, failed(&result)) {
         let why = match &result {
             Err(fault) => fault.code.as_str().to_owned(),
-            Ok((raw, _)) => raw.status().to_string(),
+            Ok((raw, _)) => format!("status_{}", raw.status()),
         };
         if worker.may_warn() {
             let detail = result.as_ref().err().map(|fault| fault.detail.as_ref());
@@ -66,6 +66,7 @@ pub(in crate::proxy) async fn answer(
         }
         leg = fallback;
         fell_back = true;
+        story.fallback = Some(why);
         result = put(worker, world, lane, leg, &asked, story).await;
     }
     story.meter = Some(leg.meter.clone());
@@ -74,7 +75,10 @@ pub(in crate::proxy) async fn answer(
     }
     let (raw, reply) = match result {
         Ok(said) => said,
-        Err(fault) => return fail(client, workspace, story, terms, fault).await,
+        Err(fault) => {
+            story.progress.reply_bytes = 0;
+            return fail(client, workspace, story, terms, fault).await;
+        }
     };
     let manner = Manner {
         version: terms.version,
@@ -83,18 +87,23 @@ pub(in crate::proxy) async fn answer(
     };
     client.out.clear();
     client.out_sent = 0;
+    let content;
     match &reply {
         Some(Reply { status, body }) => {
             let text = body.as_ref().map(serde_json::Value::to_string).unwrap_or_default();
             story.status = *status;
+            content = text.len();
             raw.first()
                 .write(&mut client.out, Some((*status, text.as_bytes())), manner);
         }
         None => {
             story.status = raw.first().status;
+            content = raw.first().body.len();
             raw.first().write(&mut client.out, None, manner);
         }
     }
+    // What the caller gets, which is not what the upstream sent.
+    story.progress.reply_bytes = if terms.to_head { 0 } else { content as u64 };
     let sent = client.send(REPLY_PATIENCE).await;
     if let Some(other) = legs.compare {
         // After a fallback the standard leg has just failed: there is nothing to compare with.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::fault::{Code, Fault};
 use crate::proxy::client::Client;
-use crate::proxy::exchange::Broken;
+use crate::proxy::exchange::{Broken, Progress};
 use crate::proxy::forward::carry;
 use crate::proxy::intake::Forwarded;
 use crate::proxy::plan::{Leg, Token};
@@ -223,7 +223,10 @@ async fn one(
         idempotent: asked.idempotent,
         replayable: true,
     };
-    story.progress = Default::default();
+    story.progress = Progress {
+        request_bytes: story.progress.request_bytes,
+        ..Progress::default()
+    };
     let carried = carry(
         worker,
         world,
@@ -235,6 +238,9 @@ async fn one(
         &mut terms,
     )
     .await;
+    // It was answered into memory: whoever waits has heard nothing yet, and can still be told of a fault.
+    story.progress.answered = false;
+    story.progress.status = None;
     // The token stood in it.
     workspace.head.fill(0);
     worker.give_back(workspace);
