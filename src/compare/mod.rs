@@ -50,7 +50,7 @@ impl Leg {
 /// What one leg answered.
 #[derive(Clone)]
 pub struct Side {
-    /// As the application would get it: after the leg's `response` program.
+    /// As the API sent it; of a leg that is asked in parts, as its `response` program makes it.
     pub status: u16,
     /// What the application uses of it; none, or null: nothing.
     pub view: Option<Value>,

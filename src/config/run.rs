@@ -7,7 +7,7 @@ use super::credentials;
 use super::problem::{Place, Problem};
 use super::read::Reader;
 use super::routes::{self, Names};
-use super::settings::{Address, Listen, Settings};
+use super::settings::{Address, Listen, Settings, Upstream};
 use super::token;
 use super::units;
 use super::validate::{self, Side};
@@ -89,10 +89,21 @@ pub(super) fn settings(top: &Reader<'_>, sources: &[Source]) -> Option<Settings>
         legs.iter().filter_map(|leg| leg.text("upstream")),
     );
     let control = credentials::control(&top.table("control"), Some(&listen.address));
+    // With what could be read: problems of the rest do not hide those of the modes.
+    let read: BTreeMap<String, Upstream> = upstreams
+        .iter()
+        .filter_map(|(name, upstream)| Some((name.clone(), upstream.clone()?)))
+        .collect();
+    let placed: Vec<_> = rows
+        .iter()
+        .zip(routes)
+        .filter_map(|((_, at), route)| Some((at, route?)))
+        .collect();
+    let units = units::units(top, &placed, &read, listen.caller_timeout);
+    if placed.len() < rows.len() {
+        return None;
+    }
     let upstreams = all(upstreams)?;
-    let routes = routes.into_iter().collect::<Option<Vec<_>>>()?;
-    let placed: Vec<_> = rows.iter().map(|(_, at)| at).zip(routes).collect();
-    let units = units::units(top, &placed, &upstreams, listen.caller_timeout);
     Some(Settings {
         listen,
         observe: validate::observe(&top.table("observe"), served),

@@ -290,8 +290,8 @@ pub(super) fn fits(shape: Shape, value: &Value) -> Result<(), Complaint> {
         (Shape::Texts, Kind::List(items)) if items.iter().all(|item| matches!(item.kind, Kind::Text(_))) => Ok(()),
         (Shape::Texts, _) => other("a text or a list of texts"),
         (Shape::Pairs(check), Kind::Table(table)) => {
-            let values = table.0.values().map(|entry| &entry.value);
-            values.map(|value| fits(Shape::Text(check), value)).collect()
+            let mut values = table.0.values().map(|entry| &entry.value);
+            values.try_for_each(|value| fits(Shape::Text(check), value))
         }
         (Shape::Pairs(_), _) => other("a table of texts"),
         (Shape::Choice(words), Kind::Text(text)) if words.contains(&text.as_str()) => Ok(()),

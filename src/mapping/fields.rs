@@ -31,8 +31,8 @@ pub enum FieldsError {
 struct Node {
     /// Everything below is kept.
     whole: bool,
-    every: Option<Box<Node>>,
-    named: BTreeMap<String, Node>,
+    every: Option<Box<Self>>,
+    named: BTreeMap<String, Self>,
 }
 
 impl Fields {

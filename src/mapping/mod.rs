@@ -9,6 +9,7 @@
 //! A program runs on the thread that serves requests, so a run is bounded in time, memory and stack, whatever the
 //! program says and whatever the value holds ([`Bounds`]); and since it sees persons' data, an error never quotes a value.
 
+mod access;
 mod arithmetic;
 mod fields;
 mod grammar;
@@ -20,6 +21,8 @@ mod value;
 
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod random;
 #[cfg(test)]
 mod tests;
 

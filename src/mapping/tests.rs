@@ -360,3 +360,16 @@ fn a_program_is_shared_between_threads_and_shows_its_name_only() {
     shared(&program);
     assert_eq!(format!("{program:?}"), "Program(\"a.jq\")");
 }
+
+#[test]
+fn a_panic_of_the_interpreter_is_an_error_of_the_run() {
+    // jaq counts the characters before a group and expects groups to stand in the order of their numbers
+    let broken = run("[match(\"(?:(b)|(a))*\"; \"g\")]", &json!("ab"));
+    assert_eq!(
+        broken,
+        Err(RunError::Broken {
+            program: "test.jq".into()
+        })
+    );
+    assert_eq!(out("1", &json!(null)), json!(1), "and the next run is as any other");
+}

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::compare::Leg;
 pub use evidence::{Answered, Evidence};
 pub use gate::{Decision, Gate, Lack, Short, Step, breach, judge};
-pub use split::{ShareError, in_canary, parse_share, share_of};
+pub use split::{ShareError, answering, in_canary, parse_share, share_of};
 pub use standing::{Able, Action, Effective, Event, Order, Override, RolledBack, SetError, Standing, Terms};
 pub use usage::{LastUsed, Routes, Withdrawal, withdrawal};
 pub use words::percent;

@@ -7,6 +7,8 @@
 
 use aws_lc_rs::digest::{Context, SHA256};
 
+use super::{Effective, Leg, Mode};
+
 /// The person's place in the unit: at least 0, below 1.
 #[must_use]
 pub fn share_of(unit: &str, person: &str) -> f64 {
@@ -36,6 +38,17 @@ fn fraction(bits: u64) -> f64 {
 #[must_use]
 pub fn in_canary(point: f64, share: f64) -> bool {
     point < share
+}
+
+/// The leg that answers this person under the standing of a unit; in a canary, who cannot be told is answered by NDH.
+#[must_use]
+pub fn answering(unit: &str, effective: Effective, person: Option<&str>) -> Leg {
+    let standard = match effective.mode {
+        Mode::Ndh | Mode::Shadow => false,
+        Mode::Canary => person.is_some_and(|person| in_canary(share_of(unit, person), effective.share)),
+        Mode::Standard => true,
+    };
+    if standard { Leg::Standard } else { Leg::Ndh }
 }
 
 /// Reads a canary's share: `5%`, `0.5 %` or `0.05`.
@@ -125,6 +138,22 @@ mod tests {
         assert!(persons().all(|person| in_canary(share_of("u", &person), 1.0)));
         assert!(!persons().any(|person| in_canary(share_of("u", &person), 0.0)));
         assert!(fraction(u64::MAX) < 1.0);
+    }
+
+    #[test]
+    fn who_answers_follows_the_mode_and_in_a_canary_the_person() {
+        let at = |mode, share| Effective { mode, share };
+        for (effective, person, leg) in [
+            (at(Mode::Ndh, 0.0), Some("A1234BC"), Leg::Ndh),
+            (at(Mode::Shadow, 0.0), Some("A1234BC"), Leg::Ndh),
+            // The place of this one is 0.5550….
+            (at(Mode::Canary, 0.56), Some("a1234bc"), Leg::Standard),
+            (at(Mode::Canary, 0.55), Some("A1234BC"), Leg::Ndh),
+            (at(Mode::Canary, 1.0), None, Leg::Ndh),
+            (at(Mode::Standard, 1.0), None, Leg::Standard),
+        ] {
+            assert_eq!(answering("person", effective, person), leg, "{effective}");
+        }
     }
 
     #[test]

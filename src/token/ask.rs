@@ -82,8 +82,9 @@ fn endpoint(token: &Token, settings: &ClientCredentials) -> Result<Endpoint, Tro
         host: settings.host.clone(),
         port: settings.port,
         server_name,
-        connect: token.timeout,
-        handshake: token.timeout,
+        // Below the whole, so that the step that takes too long is named.
+        connect: token.timeout / 2,
+        handshake: token.timeout / 2,
     })
 }
 
@@ -135,16 +136,18 @@ async fn exchange(endpoint: &Endpoint, connector: Option<&TlsConnector>, request
     let http2 = secured.is_some_and(|secured| secured.http2);
     let request = written(request, connector.is_some(), http2, &peer)?;
     let broken = |error: &hyper::Error| broken(error, &peer);
-    let response = if http2 {
+    if http2 {
         let shaken = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
         let (mut sender, connection) = shaken.map_err(|error| broken(&error))?;
         along(sender.send_request(request), connection, &peer).await
     } else {
-        let shaken = hyper::client::conn::http1::handshake(TokioIo::<Stream>::new(stream)).await;
+        let shaken = hyper::client::conn::http1::Builder::new()
+            .max_buf_size(reply::LARGEST)
+            .handshake(TokioIo::<Stream>::new(stream))
+            .await;
         let (mut sender, connection) = shaken.map_err(|error| broken(&error))?;
         along(sender.send_request(request), connection, &peer).await
-    };
-    response
+    }
 }
 
 /// Reads the reply to its end while the connection is moved along.
@@ -254,10 +257,12 @@ fn broken(error: &hyper::Error, peer: &str) -> Fault {
     Fault::new(Code::UpstreamInvalid, sentence)
 }
 
-fn of_fault(fault: Fault) -> Trouble {
+/// A failure of the way there.
+pub(super) fn of_fault(fault: Fault) -> Trouble {
     let kind = match fault.code {
         Code::UpstreamTimeout => Kind::Timeout,
         Code::UpstreamInvalid => Kind::Invalid,
+        Code::IdentityMissing | Code::IdentityExpired => Kind::Files,
         _ => Kind::Unreachable,
     };
     Trouble::new(kind, fault.detail)

@@ -16,7 +16,7 @@ use super::flight::Order;
 use super::gate::{Gate, Kind, Trouble};
 use super::pairs::Pairs;
 use super::slot::{Answer, Refusal, Slot};
-use super::users::{User, Users};
+use super::users::{self, User, Users};
 use super::{Bearer, Tokens};
 use crate::clock;
 use crate::config::settings;
@@ -113,19 +113,20 @@ impl Entry {
 
     pub(super) fn bearer(self: &Arc<Self>, username: Option<&str>, tokens: &Tokens) -> Option<Arc<Bearer>> {
         let now = clock::monotonic();
-        let Some(user) = self.user(username).ok()? else {
+        let Some(username) = username.filter(|_| self.settings.username_header().is_some()) else {
             let shared = self.shared.load();
             return shared.as_ref().filter(|bearer| bearer.life.is_usable(now)).cloned();
         };
+        let name = users::name(username)?;
         let mut state = self.state();
         let State { users, gate, .. } = &mut *state;
-        let slot = users.find(&user)?;
+        let slot = users.find(name)?;
         let bearer = slot.usable(now)?.clone();
         // Nobody tends the tokens of users: whoever uses one has it renewed.
         if bearer.life.renew_at <= now {
             let number = tokens.number();
             if slot.renew(now, gate, number) {
-                tokens.send(Order::new(self, Some(user), number));
+                tokens.send(Order::new(self, User::parse(name), number));
             }
         }
         Some(bearer)
@@ -209,7 +210,7 @@ impl Entry {
         let mut state = self.state();
         let refusal = match &user {
             None => state.slot.refused(now, bearer.serial),
-            Some(user) => match state.users.find(user) {
+            Some(user) => match state.users.find(user.expose()) {
                 Some(slot) => slot.refused(now, bearer.serial),
                 None => Refusal::Another,
             },

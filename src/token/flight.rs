@@ -54,7 +54,13 @@ impl Order {
         let Ok(_lane) = entry.lanes.acquire().await else { return };
         let pair = match self.proof.clone() {
             Some(pair) => Some(pair),
-            None => entry.state().pairs.current().cloned(),
+            None => {
+                // Ordered before the keeper's first look.
+                if entry.state().pairs.is_unseen() {
+                    entry.look(clock::monotonic());
+                }
+                entry.state().pairs.current().cloned()
+            }
         };
         let asked = clock::monotonic();
         let bound = entry.settings.timeout;
@@ -77,15 +83,20 @@ impl Order {
                 Some(pair) => ask::server(&entry.settings, settings, &entry.connector, pair, self.user.as_ref()).await,
                 None => {
                     let why = entry.state().unusable.clone();
-                    let why = why.unwrap_or_else(|| "the client's files were not read yet".to_owned());
-                    Err(Trouble::new(Kind::Files, why))
+                    Err(Trouble::new(Kind::Files, why.unwrap_or_default()))
                 }
             },
             Source::DeliusLogon(settings) => logon(settings, tokens).await,
         }
     }
 
-    fn land(&mut self, asked: Duration, pair: Option<Arc<Pair>>, granted: Result<Granted, Trouble>, tokens: &Tokens) {
+    pub(super) fn land(
+        &mut self,
+        asked: Duration,
+        pair: Option<Arc<Pair>>,
+        granted: Result<Granted, Trouble>,
+        tokens: &Tokens,
+    ) {
         let entry = self.entry.clone();
         let now = clock::monotonic();
         let result = granted.and_then(|granted| {
@@ -212,14 +223,7 @@ async fn logon(settings: &DeliusLogon, tokens: &Tokens) -> Result<Granted, Troub
         Some(path) => files::user(path).map_err(|sentence| Trouble::new(Kind::Files, sentence))?,
         None => NATIONAL_USER.to_owned(),
     };
-    let places = tokens.places.load_full();
-    let place = places.as_ref().map_or_else(
-        || {
-            let sentence = format!("[upstream.{}] is not in use yet", settings.upstream);
-            Err(Trouble::new(Kind::Unreachable, sentence))
-        },
-        |places| places(&settings.upstream).map_err(|fault| Trouble::new(Kind::Unreachable, fault.detail)),
-    )?;
+    let place = tokens.place(&settings.upstream)?;
     ask::logon(settings, &user, place).await
 }
 

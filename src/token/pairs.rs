@@ -66,8 +66,13 @@ impl Pairs {
         self.current.as_ref().map(|(_, pair)| pair)
     }
 
-    /// The files were looked at; a pair that cannot be used is the sentence why.
-    pub(super) fn saw(&mut self, now: Duration, marks: Marks, pair: Result<Pair, String>) -> News {
+    /// The files were never looked at.
+    pub(super) fn is_unseen(&self) -> bool {
+        self.current.is_none() && self.unusable.is_none()
+    }
+
+    /// The files were looked at; a pair that cannot be used is the sentence why. `in_need`: the pair in use is refused.
+    pub(super) fn saw(&mut self, now: Duration, marks: Marks, pair: Result<Pair, String>, in_need: bool) -> News {
         if self.current.as_ref().is_some_and(|(current, _)| *current == marks) {
             self.unusable = None;
             return match self.candidate.take() {
@@ -100,7 +105,7 @@ impl Pairs {
         self.candidate = Some(Candidate {
             marks,
             pair: pair.clone(),
-            not_before: now + if one { SETTLE_ONE } else { SETTLE },
+            not_before: now + if one && !in_need { SETTLE_ONE } else { SETTLE },
             refused: false,
             gate: Gate::default(),
         });
@@ -154,7 +159,7 @@ mod tests {
     fn with_first() -> Pairs {
         let mut pairs = Pairs::default();
         assert!(matches!(
-            pairs.saw(seconds(0), [[1; 32], [1; 32]], pair("a-1")),
+            pairs.saw(seconds(0), [[1; 32], [1; 32]], pair("a-1"), false),
             News::First(_)
         ));
         pairs
@@ -168,9 +173,15 @@ mod tests {
     fn a_changed_pair_is_tried_before_it_is_used() {
         let mut pairs = with_first();
         let marks = [[2; 32], [2; 32]];
-        assert!(matches!(pairs.saw(seconds(10), marks, pair("a-2")), News::Found(_)));
+        assert!(matches!(
+            pairs.saw(seconds(10), marks, pair("a-2"), false),
+            News::Found(_)
+        ));
         assert!(pairs.to_try(seconds(10)).is_none(), "it settles first");
-        assert!(matches!(pairs.saw(seconds(11), marks, pair("a-2")), News::Nothing));
+        assert!(matches!(
+            pairs.saw(seconds(11), marks, pair("a-2"), false),
+            News::Nothing
+        ));
         let tried = pairs.to_try(seconds(11)).expect("tried").clone();
         assert_eq!(in_use(&pairs), "a-1");
         assert_eq!(pairs.proven(&tried).expect("replaced").id, "a-1");
@@ -181,19 +192,26 @@ mod tests {
     #[test]
     fn files_that_arrive_apart_are_tried_together() {
         let mut pairs = with_first();
-        pairs.saw(seconds(10), [[2; 32], [1; 32]], pair("mixed"));
+        pairs.saw(seconds(10), [[2; 32], [1; 32]], pair("mixed"), false);
         assert!(pairs.to_try(seconds(14)).is_none(), "the secret is on its way");
-        pairs.saw(seconds(14), [[2; 32], [2; 32]], pair("a-2"));
+        pairs.saw(seconds(14), [[2; 32], [2; 32]], pair("a-2"), false);
         assert_eq!(pairs.to_try(seconds(15)).expect("tried").id, "a-2");
         let mut secret_only = with_first();
-        secret_only.saw(seconds(10), [[1; 32], [2; 32]], pair("a-1"));
+        secret_only.saw(seconds(10), [[1; 32], [2; 32]], pair("a-1"), false);
         assert!(secret_only.to_try(seconds(15)).is_some(), "no second file came");
+    }
+
+    #[test]
+    fn who_has_no_client_that_works_does_not_wait_for_a_second_file() {
+        let mut pairs = with_first();
+        pairs.saw(seconds(10), [[1; 32], [2; 32]], pair("a-1"), true);
+        assert!(pairs.to_try(seconds(11)).is_some());
     }
 
     #[test]
     fn a_refused_pair_is_said_once_and_tried_again_slowly_or_when_the_files_change() {
         let mut pairs = with_first();
-        pairs.saw(seconds(10), [[2; 32], [2; 32]], pair("wrong"));
+        pairs.saw(seconds(10), [[2; 32], [2; 32]], pair("wrong"), false);
         let tried = pairs.to_try(seconds(11)).expect("tried").clone();
         let refused = || Trouble::new(Kind::Refused, "401");
         assert!(pairs.not_proven(seconds(11), &tried, refused(), 0.5));
@@ -201,7 +219,7 @@ mod tests {
         assert!(pairs.to_try(seconds(42)).is_some(), "slowly");
         assert!(!pairs.not_proven(seconds(42), &tried, refused(), 0.5), "said already");
         assert_eq!(in_use(&pairs), "a-1");
-        pairs.saw(seconds(43), [[3; 32], [3; 32]], pair("a-3"));
+        pairs.saw(seconds(43), [[3; 32], [3; 32]], pair("a-3"), false);
         assert_eq!(pairs.to_try(seconds(44)).expect("at once").id, "a-3");
         assert!(
             pairs.proven(&tried).is_none(),
@@ -212,7 +230,7 @@ mod tests {
     #[test]
     fn an_unreachable_server_says_nothing_of_a_pair() {
         let mut pairs = with_first();
-        pairs.saw(seconds(10), [[2; 32], [2; 32]], pair("a-2"));
+        pairs.saw(seconds(10), [[2; 32], [2; 32]], pair("a-2"), false);
         let tried = pairs.to_try(seconds(11)).expect("tried").clone();
         assert!(!pairs.not_proven(seconds(11), &tried, Trouble::new(Kind::Timeout, "slow"), 0.5));
         assert!(pairs.to_try(seconds(12)).is_some(), "soon again");
@@ -223,17 +241,17 @@ mod tests {
         let mut pairs = with_first();
         let missing = || Err("the file is missing".to_owned());
         assert!(matches!(
-            pairs.saw(seconds(10), [[0; 32], [1; 32]], missing()),
+            pairs.saw(seconds(10), [[0; 32], [1; 32]], missing(), false),
             News::Unusable(_)
         ));
         assert!(matches!(
-            pairs.saw(seconds(11), [[0; 32], [1; 32]], missing()),
+            pairs.saw(seconds(11), [[0; 32], [1; 32]], missing(), false),
             News::Nothing
         ));
         assert_eq!(in_use(&pairs), "a-1");
-        pairs.saw(seconds(12), [[2; 32], [2; 32]], pair("a-2"));
+        pairs.saw(seconds(12), [[2; 32], [2; 32]], pair("a-2"), false);
         assert!(matches!(
-            pairs.saw(seconds(13), [[1; 32], [1; 32]], pair("a-1")),
+            pairs.saw(seconds(13), [[1; 32], [1; 32]], pair("a-1"), false),
             News::Withdrawn
         ));
         assert!(pairs.to_try(seconds(99)).is_none());

@@ -3,6 +3,7 @@
 //! A user's name comes from a request and is a person's: it is bounded, it is a key here and a parameter of the token request, and
 //! it is never printed.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -19,13 +20,25 @@ pub(super) struct User(Arc<str>);
 impl User {
     /// `None`: not a name that is passed on. Spaces around it belong to the header.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let name = text.trim_matches([' ', '\t']);
-        let visible = name.bytes().all(|byte| (0x21..=0x7e).contains(&byte));
-        (visible && (1..=LONGEST).contains(&name.len())).then(|| Self(name.into()))
+        name(text).map(|name| Self(name.into()))
     }
 
     /// The name itself, for the token request only.
     pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The part of a header's value that is a user's name, if it is one.
+pub(super) fn name(text: &str) -> Option<&str> {
+    let name = text.trim_matches([' ', '\t']);
+    let visible = name.bytes().all(|byte| (0x21..=0x7e).contains(&byte));
+    (visible && (1..=LONGEST).contains(&name.len())).then_some(name)
+}
+
+/// Looking one up needs no name of its own.
+impl Borrow<str> for User {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }
@@ -55,9 +68,9 @@ impl<T: Clone> Users<T> {
     }
 
     /// The user's slot, if there is one; counts as a use.
-    pub(super) fn find(&mut self, user: &User) -> Option<&mut Slot<T>> {
+    pub(super) fn find(&mut self, name: &str) -> Option<&mut Slot<T>> {
         self.uses += 1;
-        let (used, slot) = self.slots.get_mut(user)?;
+        let (used, slot) = self.slots.get_mut(name)?;
         *used = self.uses;
         Some(slot)
     }
@@ -103,10 +116,10 @@ mod tests {
         let mut users = Users::<u64>::new(2);
         users.slot(&user("A"));
         users.slot(&user("B"));
-        users.find(&user("A"));
+        users.find("A");
         users.slot(&user("C"));
-        assert!(users.find(&user("B")).is_none());
-        assert!(users.find(&user("A")).is_some() && users.find(&user("C")).is_some());
+        assert!(users.find("B").is_none());
+        assert!(users.find("A").is_some() && users.find("C").is_some());
         assert_eq!(users.slots.len(), 2);
     }
 
@@ -116,7 +129,7 @@ mod tests {
         let slot = users.slot(&user("A")).expect("a slot");
         assert_eq!(slot.wanted(Duration::from_secs(1), &Gate::default(), 1), Answer::Fly);
         assert!(users.slot(&user("B")).is_none(), "no room");
-        assert!(users.find(&user("A")).expect("still there").ended(1));
+        assert!(users.find("A").expect("still there").ended(1));
         assert!(users.slot(&user("B")).is_some());
     }
 }

@@ -293,17 +293,143 @@ fn what_cannot_work_is_refused_in_words() {
 
 #[test]
 fn keys_of_later_versions_are_refused_and_never_ignored() {
-    for (extra, key) in [
-        ("[route.standard]\nupstream = \"ndh\"\n", "`route.offender.standard`"),
-        ("[route.gate]\nmin_samples = 500\n", "`route.offender.gate`"),
-        ("[trace]\nendpoint = \"https://traces.example\"\n", "`trace`"),
-    ] {
-        expect(
-            &lines(&format!("{GOOD}{extra}")),
-            &format!("error: {key} is not supported by this version"),
-        );
-    }
+    expect(
+        &lines(&format!("{GOOD}[trace]\nendpoint = \"https://traces.example\"\n")),
+        "error: `trace` is not supported by this version",
+    );
     expect(&lines(GATEWAY), "`gateway` is for the file of `gateway`");
+}
+
+const TOKEN: &str = "[token.hmpps-auth]\nurl = \"https://sign-in.example/auth/oauth/token\"\ntrust = \"system\"\n\
+                     client_id_file = \"/etc/oauth/client-id\"\nclient_secret_file = \"/etc/oauth/client-secret\"\n";
+
+/// `GOOD` with a second upstream that needs a token, and these tables.
+fn with_token(tables: &str) -> String {
+    with(
+        "trial = \"GET /health\"",
+        "trial = \"GET /health\"\ntoken = \"hmpps-auth\"",
+    ) + tables
+}
+
+#[test]
+fn a_token_has_the_documented_defaults_and_is_named_by_an_upstream() {
+    let text = with_token(TOKEN);
+    assert_eq!(lines(&text), "");
+    let settings = run(&text).expect("usable").settings;
+    assert_eq!(settings.upstreams["ndh"].token.as_deref(), Some("hmpps-auth"));
+    let token = &settings.tokens["hmpps-auth"];
+    assert_eq!((token.refresh_ahead.as_secs(), token.timeout.as_secs()), (60, 5));
+    let config::settings::Source::ClientCredentials(asked) = &token.source else {
+        panic!("{token:?}");
+    };
+    assert_eq!(
+        (asked.host.as_str(), asked.port, asked.path.as_str()),
+        ("sign-in.example", 443, "/auth/oauth/token")
+    );
+    assert_eq!((asked.users, asked.grant_in), (1000, config::settings::GrantIn::Body));
+    let more = format!("{TOKEN}username_header = \"X-Delius-Username\"\nparameters = {{ auth_source = \"delius\" }}\n");
+    let variable = "DELIUS_SIDECAR__TOKEN__HMPPS_AUTH__PARAMETERS__AUTH_SOURCE".to_owned();
+    let loaded = config::load_run(
+        &[source("c.toml", &with_token(&more))],
+        &[(variable, "nomis".to_owned())],
+    );
+    let settings = loaded.expect("usable").settings;
+    assert_eq!(
+        settings.tokens["hmpps-auth"].username_header(),
+        Some("x-delius-username")
+    );
+    let config::settings::Source::ClientCredentials(asked) = &settings.tokens["hmpps-auth"].source else {
+        panic!("another kind");
+    };
+    assert_eq!(asked.parameters["auth_source"], "nomis");
+}
+
+#[test]
+fn a_logon_token_goes_over_an_upstream() {
+    let logon = "[token.hmpps-auth]\nkind = \"delius-logon\"\nupstream = \"ndh\"\n";
+    assert_eq!(lines(&with_token(logon)), "");
+    expect(
+        &lines(&with_token(&logon.replace("\"ndh\"", "\"nhd\""))),
+        "`token.hmpps-auth.upstream` names \"nhd\", but there is no such [upstream.NAME]; did you mean \"ndh\"?",
+    );
+    expect(
+        &lines(&with_token(&format!("{logon}client_id_file = \"/x\"\n"))),
+        "`token.hmpps-auth.client_id_file` means nothing to the kind \"delius-logon\"",
+    );
+    expect(
+        &lines(&with_token(&format!("{logon}path = \"/{{x}}\"\n"))),
+        "the path has a parameter, which nothing could fill",
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_token_is_said_and_a_secret_in_it_is_not_shown() {
+    let changed = |from: &str, to: &str| {
+        assert!(TOKEN.contains(from), "{from}");
+        lines(&with_token(&TOKEN.replacen(from, to, 1)))
+    };
+    expect(
+        &changed("https://sign-in.example", "http://sign-in.example"),
+        "anyone on the way could read the client's secret; write https://, or unsafe_plain = true",
+    );
+    assert_eq!(
+        changed(
+            "https://sign-in.example/auth/oauth/token\"\ntrust = \"system\"",
+            "http://127.0.0.1:9/t\""
+        ),
+        ""
+    );
+    expect(
+        &changed("trust = \"system\"\n", ""),
+        "`token.hmpps-auth.trust` is missing",
+    );
+    expect(
+        &changed("client-secret\"", "client-id\""),
+        "is the file of `client_id_file` too",
+    );
+    expect(
+        &changed("client_secret_file", "client_secret"),
+        "`token.hmpps-auth.client_secret_file` is missing",
+    );
+    for (extra, says) in [
+        ("timeout = \"30s\"", "but the caller gives up after 30s"),
+        ("users = 5", "has no effect: there is no `username_header`"),
+        ("username_header = \"Authorization\"", "means something else"),
+        ("username_header = \"x y\"", "is not the name of a header"),
+        (
+            "scopes = [\"read write\"]",
+            "is not a scope; write each scope as a text of its own",
+        ),
+        ("grant_in = \"header\"", "write \"body\" or \"query\""),
+        ("parameters = { a = 1 }", "expected a text"),
+        ("parameters = \"a\"", "expected a table of texts"),
+        ("parameters = { scope = \"a\" }", "cannot be given here; write scopes"),
+        ("user_file = \"/x\"", "means nothing to the kind \"client-credentials\""),
+    ] {
+        expect(&lines(&with_token(&format!("{TOKEN}{extra}\n"))), says);
+    }
+    let secret = format!("{TOKEN}parameters = {{ client_secret = \"hunter2\" }}\n");
+    let problems = run(&with_token(&secret)).expect_err("refused");
+    expect(
+        &problems.lines(),
+        "`token.hmpps-auth.parameters.client_secret` cannot be given here",
+    );
+    for style in [Style::Plain, Style::Colour] {
+        assert!(!problems.annotated(style).contains("hunter2"), "the secret is shown");
+    }
+    expect(
+        &lines(&format!("{GOOD}{TOKEN}")),
+        "`token.hmpps-auth` is not used by anything",
+    );
+    expect(
+        &lines(&with_token("")),
+        "`upstream.ndh.token` names \"hmpps-auth\", but there is no such [token.NAME]",
+    );
+    let gateway = gateway_with(
+        "url = \"http://delius.example:8081\"",
+        "url = \"http://delius.example:8081\"\ntoken = \"t\"",
+    );
+    expect(&gateway_lines(&gateway), "names a token, which a gateway does not have");
 }
 
 #[test]

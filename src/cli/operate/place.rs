@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::check::{self, ConfigArgs, DEFAULT};
+use crate::config::settings::Settings;
 use crate::config::{self, Problems, Style};
 
 /// Where the socket is if neither anybody nor a configuration says.
@@ -31,6 +32,19 @@ impl Place {
             return Ok(PathBuf::from(SOCKET));
         }
         configured(file, &check::environment())
+    }
+}
+
+impl Place {
+    /// The settings that `run` would read, or what is wrong with them, in sentences that can be printed as they are.
+    pub(in crate::cli) fn settings(&self) -> Result<Settings, String> {
+        let wrong = |problems: Problems| problems.annotated(Style::Plain).to_string();
+        let layers = check::read(self.file.config.as_deref()).map_err(wrong)?;
+        if layers.is_gateway() {
+            return Err("error: this is the configuration of a gateway, which switches nothing".to_owned());
+        }
+        let loaded = config::load_run(&layers.sources, &check::environment()).map_err(wrong)?;
+        Ok(loaded.settings)
     }
 }
 

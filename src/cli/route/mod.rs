@@ -3,9 +3,11 @@
 //! What the process says is what is shown; only `explain` reads the configuration as well. Exit codes: 0 done, or GO;
 //! 1 refused, failed, or NO-GO; 2 usage, or no control socket is configured.
 
+mod explain;
 mod report;
 mod status;
 
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -48,6 +50,12 @@ pub enum RouteCommand {
                       Without UNIT, what has no standard leg at all is shown and does not count."
     )]
     Report(ReportArgs),
+    /// What would happen to a request, leg by leg. The person in the path is used and not printed.
+    #[command(after_help = "Examples:\n  \
+                      delius-sidecar route explain GET /secure/offenders/nomsNumber/A1234BC/all\n  \
+                      delius-sidecar route explain GET /file --config config/production.toml --output json\n\n\
+                      The mode is that of the running sidecar if one answers, else the configured one.")]
+    Explain(ExplainArgs),
 }
 
 #[derive(Args, Debug)]
@@ -116,6 +124,21 @@ pub struct ResetArgs {
     output: Format,
 }
 
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// As the application would send it.
+    #[arg(value_name = "METHOD")]
+    method: String,
+    /// As the application would send it, with the query if there is one.
+    #[arg(value_name = "PATH")]
+    path: String,
+    #[command(flatten)]
+    place: Place,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    output: Format,
+}
+
 /// Runs a `route` command.
 #[must_use]
 pub fn route(command: RouteCommand) -> ExitCode {
@@ -150,6 +173,7 @@ pub fn route(command: RouteCommand) -> ExitCode {
             let body = json!({ "unit": args.unit, "reason": args.reason, "evidence": args.evidence });
             change(socket, "/route/reset", &body, args.output)
         }),
+        RouteCommand::Explain(args) => show_explanation(&args),
     }
 }
 
@@ -173,6 +197,41 @@ fn ask(socket: &Path, unit: Option<&str>, output: Format) -> Result<Report, Fail
         }
     }
     Ok(report)
+}
+
+fn show_explanation(args: &ExplainArgs) -> ExitCode {
+    let settings = match args.place.settings() {
+        Ok(settings) => settings,
+        Err(sentence) => {
+            let _ = writeln!(io::stderr(), "{}", printable(&sentence));
+            return ExitCode::from(2);
+        }
+    };
+    let report = running(&args.place);
+    let standing = match &report {
+        Ok(report) => explain::Standing::Running(report),
+        Err(why) => explain::Standing::Configured(why.clone()),
+    };
+    let explained = explain::explain(&settings, &standing, &args.method, &args.path);
+    output::finish(explained.map_err(anyhow::Error::msg).and_then(|explained| {
+        let said = Said {
+            text: printable(&explained.text()),
+            json: explained.json(),
+        };
+        Ok(output::print(&said, args.output)?)
+    }))
+}
+
+/// What the running sidecar says, or why none does, in words.
+fn running(place: &Place) -> Result<Report, String> {
+    let socket = place
+        .socket()
+        .map_err(|_| "no control socket is configured".to_owned())?;
+    let answer = client::ask(&socket, "GET", "/route", None, SOON).map_err(|error| error.to_string())?;
+    if answer.status != 200 {
+        return Err(format!("the running sidecar answers {}", answer.status));
+    }
+    serde_json::from_value(harmless(answer.body)).map_err(|_| Failure::Strange(socket).to_string())
 }
 
 fn change(socket: &Path, target: &str, body: &Value, output: Format) -> Result<ExitCode, Failure> {
@@ -215,7 +274,7 @@ fn print(report: &Report, format: Format, text: impl FnOnce() -> String) -> Resu
         },
         Format::Json => Said {
             text: String::new(),
-            json: serde_json::to_value(report).map_err(std::io::Error::from)?,
+            json: serde_json::to_value(report).map_err(io::Error::from)?,
         },
     };
     Ok(output::print(&said, format)?)

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use zeroize::Zeroize as _;
 
 use crate::fault::{Code, Fault};
 use crate::proxy::client::Client;
-use crate::proxy::exchange::{Broken, Progress};
+use crate::proxy::exchange::Broken;
 use crate::proxy::forward::carry;
 use crate::proxy::intake::Forwarded;
 use crate::proxy::plan::{Leg, Token};
@@ -223,10 +224,7 @@ async fn one(
         idempotent: asked.idempotent,
         replayable: true,
     };
-    story.progress = Progress {
-        request_bytes: story.progress.request_bytes,
-        ..Progress::default()
-    };
+    story.progress = Default::default();
     let carried = carry(
         worker,
         world,
@@ -238,11 +236,10 @@ async fn one(
         &mut terms,
     )
     .await;
-    // It was answered into memory: whoever waits has heard nothing yet, and can still be told of a fault.
+    // What went into memory has not reached the caller: a failure can still be said in a reply.
     story.progress.answered = false;
-    story.progress.status = None;
     // The token stood in it.
-    workspace.head.fill(0);
+    workspace.head.zeroize();
     worker.give_back(workspace);
     let Stream::Memory(memory) = client.stream else {
         return Err(Fault::new(Code::UpstreamInvalid, "the reply went elsewhere"));

@@ -234,13 +234,16 @@ fn the_embedded_people_are_those_of_the_directory() {
     assert_eq!(format!("{loaded:?}"), format!("{embedded:?}"));
 }
 
+/// Names below a directory, and what is in them.
+type Files<'a> = &'a [(&'a str, &'a str)];
+
 #[test]
 fn a_directory_that_contradicts_itself_is_refused_with_the_file() {
     let record = "standard/case-records/Z9001XA.json";
     let good = r#"{"crn": "Z900001", "nomsId": "Z9001XA"}"#;
     let listed = |status: u16| format!(r#"{{"people": [{{"noms": "Z9001XA", "standardStatus": {status}}}]}}"#);
     let other = r#"{"people": [{"noms": "Z9002XB", "standardStatus": 200}]}"#;
-    let cases: [(&[(&str, &str)], &str, &str); 10] = [
+    let cases: [(Files<'_>, &str, &str); 10] = [
         (&[], "standard/case-records", "no such directory"),
         (&[(record, "{")], record, "EOF"),
         (&[(record, "[]")], record, "expected an object"),

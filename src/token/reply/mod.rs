@@ -118,6 +118,10 @@ fn refusal(reply: &Reply, peer: &str, named_user: bool) -> Trouble {
         Some(word) => format!("{peer} answers {status} ({word}) to the token request"),
         None => format!("{peer} answers {status} to the token request"),
     };
+    let about_client = matches!(
+        word,
+        Some("invalid_client" | "unauthorized_client" | "unsupported_grant_type")
+    );
     let (kind, means) = match status {
         408 | 429 | 500.. => (
             Kind::ServerError,
@@ -144,18 +148,19 @@ fn refusal(reply: &Reply, peer: &str, named_user: bool) -> Trouble {
         400 if word == Some("temporarily_unavailable") || word == Some("server_error") => {
             (Kind::ServerError, "it is asked again by itself")
         }
+        400 if named_user && !about_client => (
+            Kind::Refused,
+            "it does not accept the user that the request names, or the request itself; check `username_header`, `scopes` \
+             and `parameters`",
+        ),
         _ => (
             Kind::Refused,
             "it does not accept the request; check `scopes`, `parameters` and `grant_in`",
         ),
     };
-    let about_client = matches!(
-        word,
-        Some("invalid_client" | "unauthorized_client" | "unsupported_grant_type")
-    );
     Trouble {
         pause: reply.retry_after.map(Duration::from_secs),
-        of_the_user: named_user && status == 400 && !about_client,
+        of_the_user: named_user && status == 400 && !about_client && kind.is_lasting(),
         ..Trouble::new(kind, format!("{answers}: {means}"))
     }
 }

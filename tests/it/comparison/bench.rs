@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use delius_sidecar::compare::{Known, Leg, Pattern, Rules, Side, Verdict, judge};
+use delius_sidecar::compare::{Known, Leg, Pattern, Reason, Rules, Side, Verdict, judge};
 use delius_sidecar::mapping::{Bounds, Program};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -47,6 +47,7 @@ struct WrittenRoute {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenLeg {
+    response: Option<String>,
     view: String,
 }
 
@@ -71,9 +72,24 @@ struct WrittenKnown {
 }
 
 pub(super) struct Route {
-    ndh: Program,
-    standard: Program,
+    ndh: Programs,
+    standard: Programs,
     pub(super) rules: Rules,
+}
+
+/// What a leg's replies are read with.
+struct Programs {
+    response: Option<Program>,
+    view: Program,
+}
+
+impl Programs {
+    fn new(written: &WrittenLeg) -> Self {
+        Self {
+            response: written.response.as_deref().map(program),
+            view: program(&written.view),
+        }
+    }
 }
 
 impl Route {
@@ -98,8 +114,8 @@ impl Route {
             when: Some(program(&rule.when)),
         };
         Self {
-            ndh: program(&written.ndh.view),
-            standard: program(&written.standard.view),
+            ndh: Programs::new(&written.ndh),
+            standard: Programs::new(&written.standard),
             rules: Rules {
                 ignore: patterns(&comparison.ignore),
                 equal_status: comparison.equal_status.iter().map(pair).collect(),
@@ -120,28 +136,47 @@ impl Route {
         rule.reason.split_once(": ").expect("a reason begins with its class").0
     }
 
-    /// The answer of one leg that was asked once, as it would be compared.
-    pub(super) fn side(&self, leg: Leg, reply: &Reply) -> Side {
-        let Reply { status, body } = reply;
-        let input = json!({ "status": status, "body": body, "raw": reply.shown(), "params": {} });
-        self.side_of(leg, *status, &input)
+    /// What of one leg's reply is compared, with the status that the API sent; none: the mapping makes nothing of it.
+    pub(super) fn side(&self, leg: Leg, reply: &Reply) -> Option<Side> {
+        let sent = reply.shown();
+        let input = json!({ "status": sent["status"], "body": sent["body"], "raw": sent, "params": params() });
+        let side = self.understood(leg, input)?;
+        Some(Side {
+            status: reply.status,
+            ..side
+        })
     }
 
-    fn side_of(&self, leg: Leg, status: u16, input: &Value) -> Side {
-        let program = match leg {
+    /// What is compared of a leg's reply, read with its programs as the sidecar does.
+    fn understood(&self, leg: Leg, mut input: Value) -> Option<Side> {
+        let programs = match leg {
             Leg::Ndh => &self.ndh,
             Leg::Standard => &self.standard,
         };
-        let view = program.run(input, &Bounds::default());
-        Side {
-            status,
-            view: view.unwrap_or_else(|error| panic!("{error}")),
+        if let Some(response) = &programs.response {
+            let mapped = response.run(&input, &Bounds::default()).ok()??;
+            input["status"] = mapped["status"].clone();
+            input["body"] = mapped["body"].clone();
         }
+        let view = programs.view.run(&input, &Bounds::default());
+        Some(Side {
+            status: input["status"].as_u64().and_then(|status| status.try_into().ok())?,
+            view: view.unwrap_or_else(|error| panic!("{error}")),
+        })
     }
 
-    pub(super) fn judge(&self, ndh: &Side, standard: &Side) -> Verdict {
-        judge(ndh, standard, &self.rules)
+    pub(super) fn judge(&self, ndh: Option<&Side>, standard: Option<&Side>) -> Verdict {
+        match (ndh, standard) {
+            (Some(ndh), Some(standard)) => judge(ndh, standard, &self.rules),
+            (None, _) => Verdict::NotComparable(Reason::NoView(Leg::Ndh)),
+            (_, None) => Verdict::NotComparable(Reason::NoView(Leg::Standard)),
+        }
     }
+}
+
+/// The parameters of every request here, whatever the route calls them.
+fn params() -> Value {
+    json!({ "nomsNumber": "Z9771XA", "crn": "Z977001", "identifier": "Z9771XA" })
 }
 
 /// A file of this repository.
@@ -200,10 +235,9 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    fn add(&mut self, route: &Route, ndh: &Side, standard: &Side) {
-        let views = [(&mut self.ndh_view, ndh), (&mut self.standard_view, standard)];
-        for (all, side) in views {
-            if let Some(Value::Object(view)) = &side.view {
+    fn add(&mut self, route: &Route, ndh: Option<&Side>, standard: Option<&Side>) {
+        for (all, side) in [(&mut self.ndh_view, ndh), (&mut self.standard_view, standard)] {
+            if let Some(Value::Object(view)) = side.and_then(|side| side.view.as_ref()) {
                 all.extend(view.clone());
             }
         }
@@ -243,12 +277,7 @@ impl Person {
         for (name, reply) in FOUR.iter().zip(legacy) {
             let route = &ROUTES[*name];
             let ndh = route.side(Leg::Ndh, reply);
-            let mut standard = route.side(Leg::Standard, &self.standard);
-            // in the legacy shape "no decision" is a 404
-            if *name == "resourcing" && self.standard.status == 200 && self.standard.body["resourcing"].is_null() {
-                standard.status = 404;
-            }
-            outcome.add(route, &ndh, &standard);
+            outcome.add(route, ndh.as_ref(), route.side(Leg::Standard, &self.standard).as_ref());
         }
         outcome
     }
@@ -256,39 +285,15 @@ impl Person {
     /// `GET /case-records/{identifier}`: NDH in four parts, the standard side at once.
     pub(super) fn by_composite(&self) -> Outcome {
         let route = &ROUTES["case-record"];
-        let status = self.status_of_parts();
-        let input = json!({
-            "status": status,
-            "body": null,
-            "parts": {
-                "all": self.all.shown(),
-                "registrations": self.registrations.shown(),
-                "resourcing": self.resourcing.shown(),
-                "managers": self.managers.shown(),
-            },
-            "params": {},
+        let parts = json!({
+            "all": self.all.shown(),
+            "registrations": self.registrations.shown(),
+            "resourcing": self.resourcing.shown(),
+            "managers": self.managers.shown(),
         });
-        let ndh = route.side_of(Leg::Ndh, status, &input);
+        let ndh = route.understood(Leg::Ndh, json!({ "parts": parts, "params": params() }));
         let mut outcome = Outcome::default();
-        outcome.add(route, &ndh, &route.side(Leg::Standard, &self.standard));
+        outcome.add(route, ndh.as_ref(), route.side(Leg::Standard, &self.standard).as_ref());
         outcome
-    }
-
-    /// The one status of the four legacy replies, as the mapping has it: absent and duplicate people are answers, any
-    /// other failure of a part is one of the whole, and a decision may be missing.
-    fn status_of_parts(&self) -> u16 {
-        let all = [&self.all, &self.registrations, &self.resourcing, &self.managers].map(|reply| reply.status);
-        let [offender, registrations, resourcing, managers] = all;
-        if let Some(refused) = all.into_iter().find(|status| matches!(status, 401 | 403)) {
-            refused
-        } else if all.contains(&409) {
-            409
-        } else if offender == 404 || registrations == 404 {
-            404
-        } else if [offender, registrations, managers] == [200; 3] && matches!(resourcing, 200 | 404) {
-            200
-        } else {
-            502
-        }
     }
 }

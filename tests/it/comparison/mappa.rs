@@ -3,11 +3,18 @@
 use delius_sidecar::compare::Leg;
 use serde_json::{Value, json};
 
-use super::bench::{ROUTES, Reply, read};
+use super::bench::{ROUTES, Reply, Route, read};
 
 fn compared(ndh: &Reply, standard: &Reply) -> String {
-    let route = &ROUTES["mappa"];
-    let verdict = route.judge(&route.side(Leg::Ndh, ndh), &route.side(Leg::Standard, standard));
+    let compared = ["mappa", "case-record-mappa"].map(|name| compared_on(&ROUTES[name], ndh, standard));
+    let [legacy, composite] = compared;
+    assert_eq!(legacy, composite, "the two routes do not agree");
+    legacy
+}
+
+fn compared_on(route: &Route, ndh: &Reply, standard: &Reply) -> String {
+    let (ndh, standard) = (route.side(Leg::Ndh, ndh), route.side(Leg::Standard, standard));
+    let verdict = route.judge(ndh.as_ref(), standard.as_ref());
     verdict.to_string()
 }
 
@@ -48,7 +55,7 @@ fn the_people_of_the_fixtures_agree() {
     for crn in ["Z900001", "Z900005"] {
         let reply = |path: String| Reply::new(200, serde_json::from_str(&read(&path)).expect("a fixture is JSON"));
         let ndh = reply(format!("src/rehearsal/people/legacy/mappa/{crn}.json"));
-        let standard = reply(format!("tests/fixtures/comparison/mappa/{crn}.json"));
+        let standard = reply(format!("tests/fixtures/standard/mappa/{crn}.json"));
         assert_ne!(ndh, standard);
         assert_eq!(compared(&ndh, &standard), "match", "{crn}");
     }

@@ -114,6 +114,11 @@ impl Sidecar {
         self.directory.path()
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Puts another configuration in place of the one it was started with, whole at any moment.
     pub(crate) fn put_config(&self, config: &str) {
         let beside = self.directory().join("config.part");

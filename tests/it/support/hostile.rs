@@ -392,6 +392,11 @@ impl Conn {
         self
     }
 
+    /// The other side has hung up, as far as the socket knows.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.stop.load(Ordering::Acquire) || (&*self.stream).write(&[]).is_err()
+    }
+
     /// The proper end: close_notify, then FIN.
     pub(crate) fn close(&mut self) {
         self.over = true;

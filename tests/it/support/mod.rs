@@ -21,6 +21,8 @@ pub(crate) mod origin;
 pub(crate) mod peer;
 pub(crate) mod pki;
 pub(crate) mod raw;
+pub(crate) mod scripted;
+pub(crate) mod switch;
 pub(crate) mod world;
 
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-# View of GET …/allOffenderManagers by NDH: the e-mail address of the community manager.
+# View of GET …/allOffenderManagers, on both legs: the e-mail address of the community manager.
 #
 # The application read isResponsibleOfficer too and kept nothing of it. The first community manager counts; a
 # placeholder has no address.

@@ -1,4 +1,4 @@
-# View of GET …/nomsNumber/{nomsNumber}/all by NDH: what the application keeps of it.
+# View of GET …/nomsNumber/{nomsNumber}/all, on both legs: what the application keeps of it, and how it reads it.
 #
 # Of several active managers the first counts, as the application takes it. A placeholder ("Unallocated Staff") is nobody.
 # The legacy API leaves out what is empty, the standard one does not: empty text is no text, on both legs.

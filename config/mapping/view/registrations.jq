@@ -1,4 +1,4 @@
-# View of GET …/registrations by NDH: the MAPPA level and the victim liaison, as the application reads them.
+# View of GET …/registrations, on both legs: the MAPPA level and the victim liaison, as the application reads them.
 #
 # The application takes the highest last character of the level codes that begin with `M`, whatever the register. What the
 # standard side would say of the same registrations stands under `evidence`, which is not compared: the rules of known

@@ -13,9 +13,9 @@ def resourcing:
   else { enhancedResourcing: null, resourcingSource: "unrecognised" }
   end;
 
-if .raw.status == 200 and (.raw.body | type == "object") then
+if .status == 200 and (.body | type == "object") then
   (
-    .raw.body
+    .body
     | (.currentTier | text) as $tier
     | {
         crn: (.crn | text),

@@ -319,3 +319,6 @@ async fn converse(stream: tokio::net::TcpStream, acceptor: Option<TlsAcceptor>, 
         .serve_connection(TokioIo::new(wire), service);
     let _ = connection.await; // a broken connection is the caller's to notice
 }
+
+#[cfg(test)]
+mod tests;

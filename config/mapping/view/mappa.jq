@@ -1,4 +1,4 @@
-# View of GET …/crn/{crn}/risk/mappa by NDH: the MAPPA details without team, officer, area and notes.
+# View of GET …/crn/{crn}/risk/mappa and of GET /case-records/{crn}/risks/mappa, on both legs: the MAPPA details without team, officer, area and notes.
 #
 # The legacy API writes "Missing level" and 0 where there is none, the standard one leaves it out: both are none here.
 

@@ -1,0 +1,46 @@
+# GET …/offenders/nomsNumber/{nomsNumber}/allOffenderManagers, answered from GET /case-records/{nomsNumber}.
+#
+# in:  {status, body, params}     out: {status, body}
+#
+# Cannot be mapped: isResponsibleOfficer. The standard API does not say who is responsible, so null is sent, never true
+# or false. The entry of the prison offender manager is not there at all; nor are staffId, phone, grade, area, dates.
+# As long as the application reads isResponsibleOfficer, leave this route on the ndh leg.
+
+def asked: .params | .nomsNumber // .crn // "";
+
+def refusal($status; $text): {status: $status, body: {status: $status, developerMessage: $text}};
+def message: (.body | objects | (.message, .error) | strings | select(. != "")) ;
+
+# What is no 200, in the legacy shape. Only the text of a 404 differs from route to route; a body that is no JSON
+# (a page of an ingress) or none at all is tolerated.
+def refused($missing):
+  if .status == 404 then refusal(404; $missing)
+  elif .status == 400 and first(message, null) == "UnrecognisedIdentifierType" then refusal(404; $missing)
+  elif .status == 409 then
+    ([.body | objects | .message | strings | capture("(?<n>[0-9]+) results").n] | first // "several") as $n
+    | refusal(409; "Expecting only a single active offender but found \($n) offenders with noms number \(asked)")
+  elif .status < 400 then error("a reply that is neither 200 nor a refusal")
+  else refusal(.status; first(message, "The standard API answered \(.status)")) end;
+
+def present: map_values(select(. != null and . != "" and . != [] and . != {}));
+def case_record: if type == "object" and (.crn | type) == "string" then . else error("no case record") end;
+
+# A manager without a name is a placeholder; so is one whose staff code ends in U.
+def unallocated: .name == null or (.code // "" | endswith("U"));
+def staff_code: .code // (.team.code | strings | . + "U") // null;
+def names:
+  if .name == null then {forenames: "Unallocated", surname: "Staff"}
+  else .name | {forenames: ([.forename, .middleName | strings | select(. != "")] | join(" ")), surname} end;
+def team:
+  .team // {} | {code, description, localDeliveryUnit, district: .localDeliveryUnit} | present;
+
+if .status == 200 then
+  .body | case_record
+  | {
+      status: 200,
+      body: [.manager | objects
+        | ({staffCode: staff_code} | present)
+          + {isResponsibleOfficer: null, isPrisonOffenderManager: false, isUnallocated: unallocated}
+          + {staff: (names + {email} | present), team: team}]
+    }
+else refused("Offender with NOMS number \(asked) not found") end

@@ -1,0 +1,472 @@
+//! Modes: who answers, who is asked beside it, how that is changed, and that no request suffers from the change.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::raw::Client;
+use crate::support::scripted::{Asked, Say, Scripted, tokens};
+use crate::support::switch::{
+    SHORT, Scene, Switch, all, leg_of, legacy, legs, manager, noms, registrations, standard, wait_for,
+};
+
+const SHADOW: &str = "mode = \"shadow\"";
+const STANDARD: &str = "mode = \"standard\"";
+
+#[test]
+fn in_ndh_only_ndh_is_asked() {
+    let (ndh, other) = legs();
+    let scene = Switch::new(&ndh.url(), &other.url()).start();
+    for number in 0..5 {
+        assert_eq!(scene.leg(&all(&noms(number))), "ndh");
+    }
+    assert_eq!((ndh.total(), other.total()), (5, 0));
+    assert_eq!(scene.mode(), "ndh");
+    assert_eq!(scene.evidence()["compared"], 0);
+}
+
+#[test]
+fn in_shadow_the_reply_of_ndh_comes_byte_for_byte_and_the_standard_leg_is_compared() {
+    let (ndh, other) = legs();
+    let scene = Switch::new(&ndh.url(), &other.url()).unit(SHADOW).start();
+    let reply = scene.get(&all("Q0001AA"));
+    let as_sent = "{ \"tier\" : \"A1\",\n  \"noms\":\"Q0001AA\", \"leg\" : \"ndh\" }\n";
+    assert_eq!((reply.status, reply.text().as_str()), (200, as_sent));
+    assert_eq!(reply.header("x-of-ndh"), Some("yes"));
+    let unit = scene.wait_unit("compared", |unit| unit["evidence"]["matched"] == 1);
+    assert_eq!(unit["evidence"]["compared"], 1);
+    assert_eq!(
+        (ndh.total(), other.total()),
+        (1, 1),
+        "nothing differs: nothing is asked again"
+    );
+    assert_eq!(other.asked()[0].path, "/case-records/Q0001AA");
+}
+
+#[test]
+fn in_shadow_a_difference_counts_only_when_it_is_there_again() {
+    let (ndh, other) = legs();
+    // Wrong about one person for good, about another only once.
+    let once = AtomicBool::new(true);
+    other.act(move |asked| match asked.segment(0) {
+        "Q0001AA" => Say::Json(200, serde_json::json!({"nomsId": "Q0001AA", "currentTier": "D2"})),
+        "Q0002AA" if once.swap(false, Ordering::Relaxed) => Say::Json(200, serde_json::json!({"currentTier": "B3"})),
+        _ => standard(asked),
+    });
+    let scene = Switch::new(&ndh.url(), &other.url()).unit(SHADOW).start();
+    for person in ["Q0001AA", "Q0002AA", "Q0003AA"] {
+        assert_eq!(scene.leg(&all(person)), "ndh");
+    }
+    let unit = scene.wait_unit("all compared", |unit| unit["evidence"]["compared"] == 3);
+    let evidence = &unit["evidence"];
+    assert_eq!((&evidence["mismatched"], &evidence["matched"]), (&1.into(), &2.into()));
+    assert_eq!(
+        (&evidence["asked_again"], &evidence["recovered"]),
+        (&2.into(), &1.into())
+    );
+    assert_eq!((ndh.total(), other.total()), (5, 5));
+    let differences = evidence["differences"]["each"].to_string();
+    assert!(
+        differences.contains("/tier") && !differences.contains("D2"),
+        "{differences}"
+    );
+    assert_eq!(unit["decision"]["go"], false);
+}
+
+#[test]
+fn writes_and_unsafe_methods_go_to_one_leg_whatever_the_mode() {
+    let (ndh, other) = legs();
+    let scene = Switch::new(&ndh.url(), &other.url())
+        .unit("mode = \"shadow\"\nfallback = true\ncompare = true")
+        .table("upstream.ndh.timeouts", SHORT)
+        .table("upstream.standard.timeouts", SHORT)
+        .start();
+    let write = |method: &str| {
+        let mut client = scene.client();
+        client.send(format!(
+            "{method} {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n\r\n{{\"a\":1}}",
+            manager("Q0001AA")
+        ));
+        client.reply(method).expect("a reply")
+    };
+    for mode in ["ndh", "shadow", "standard"] {
+        scene.set(mode, None);
+        for method in ["PUT", "DELETE"] {
+            let before = (ndh.total(), other.total());
+            assert_eq!(write(method).status, 200);
+            let standard = usize::from(mode == "standard");
+            assert_eq!(
+                (ndh.total(), other.total()),
+                (before.0 + 1 - standard, before.1 + standard),
+                "{method} in {mode}"
+            );
+        }
+    }
+    // Where it fails, nobody tries it at the other leg.
+    other.act(|_| Say::Json(500, Value::Null));
+    let before = ndh.total();
+    assert_eq!(write("PUT").status, 500);
+    assert_eq!(ndh.total(), before);
+    let bodies: Vec<_> = [ndh.asked(), other.asked()].concat();
+    assert!(bodies.iter().all(|asked| asked.body == b"{\"a\":1}"));
+}
+
+#[test]
+fn in_standard_the_standard_leg_answers_in_the_shape_that_the_application_reads() {
+    let (ndh, other) = legs();
+    let scene = Switch::new(&ndh.url(), &other.url()).unit(STANDARD).start();
+    let reply = scene.get(&all("Q0001AA"));
+    let body: Value = serde_json::from_slice(&reply.body).expect("JSON");
+    assert_eq!(
+        body,
+        serde_json::json!({"noms": "Q0001AA", "tier": "A1", "leg": "standard"})
+    );
+    assert_eq!((ndh.total(), other.total()), (0, 1));
+    other.act(|_| Say::Json(500, serde_json::json!({"message": "broken"})));
+    let reply = scene.get(&all("Q0001AA"));
+    assert_eq!((reply.status, leg_of(&reply).as_str()), (500, "standard"));
+    assert_eq!(ndh.total(), 0, "without fallback nobody else is asked");
+}
+
+#[test]
+fn in_standard_with_fallback_ndh_answers_when_standard_fails() {
+    let (ndh, other) = legs();
+    let scene = Switch::new(&ndh.url(), &other.url())
+        .unit("mode = \"standard\"\nfallback = true")
+        .only("group.person.gate", "window_samples = 1000")
+        .table("upstream.ndh.timeouts", SHORT)
+        .table("upstream.standard.timeouts", SHORT)
+        .start();
+    assert_eq!(scene.leg(&all("Q0001AA")), "standard");
+    let html = "Content-Type: text/html\r\n".to_owned();
+    let failures: Vec<Say> = vec![
+        Say::Json(500, Value::Null),
+        Say::Raw(503, html.clone(), b"<html>busy</html>".to_vec()),
+        Say::Raw(200, html, b"<html>who are you</html>".to_vec()),
+        Say::Json(200, serde_json::json!([1, 2])),
+        Say::Json(401, Value::Null),
+        Say::Json(403, Value::Null),
+        Say::Hang,
+        Say::Reset,
+        Say::Flood(3 << 20),
+    ];
+    let count = failures.len();
+    for (number, failure) in failures.into_iter().enumerate() {
+        let said = failure.clone();
+        other.act(move |_| said.clone());
+        let person = noms(100 + number);
+        assert_eq!(scene.leg(&all(&person)), "ndh", "{failure:?}");
+        other.act(standard);
+        // A person is not shown two truths within one look at them.
+        assert_eq!(scene.leg(&registrations(&person)), "ndh", "{failure:?}");
+        assert_eq!(
+            scene.leg(&registrations(&person.to_lowercase())),
+            "ndh",
+            "in lower case"
+        );
+    }
+    assert_eq!(scene.leg(&all("Q0001AA")), "standard", "others are not held");
+    let evidence = scene.evidence();
+    assert_eq!(evidence["fallbacks"], count);
+    // What is normal is no failure.
+    other.act(|_| Say::Json(404, serde_json::json!({"message": "nobody"})));
+    let reply = scene.get(&all("Q0999AA"));
+    assert_eq!((reply.status, leg_of(&reply).as_str()), (404, "standard"));
+}
+
+#[test]
+fn in_standard_with_compare_ndh_is_asked_too_and_nobody_waits_for_it() {
+    let (ndh, other) = legs();
+    let scene = Switch::new(&ndh.url(), &other.url())
+        .unit("mode = \"standard\"\ncompare = true")
+        .start();
+    for number in 0..3 {
+        assert_eq!(scene.leg(&all(&noms(number))), "standard");
+    }
+    scene.wait_unit("compared", |unit| unit["evidence"]["matched"] == 3);
+    assert_eq!((ndh.total(), other.total()), (3, 3));
+    ndh.act(|_| Say::Hang);
+    assert_eq!(scene.leg(&all("Q0009AA")), "standard");
+    wait_for("ndh is asked", || ndh.total() == 4);
+}
+
+#[test]
+fn the_configuration_changes_the_mode_and_a_bad_one_changes_nothing() {
+    let (ndh, other) = legs();
+    let scene = Switch::new(&ndh.url(), &other.url()).unit("mode = \"ndh\"").start();
+    assert_eq!(scene.leg(&all("Q0001AA")), "ndh");
+    scene.sidecar.substitute("mode = \"ndh\"", "mode = \"standard\"");
+    scene.wait_mode("standard");
+    wait_for("standard answers", || scene.leg(&all("Q0001AA")) == "standard");
+    // A program that cannot be compiled: the new configuration is refused whole.
+    std::fs::write(scene.sidecar.directory().join("view.jq"), "{tier: .body.tier").expect("write");
+    scene.sidecar.substitute("mode = \"standard\"", "mode = \"ndh\"");
+    let refused = scene
+        .sidecar
+        .wait_line(|line| line["level"] == "error" && line.to_string().contains("view.jq"));
+    assert!(refused.is_some(), "{}", scene.sidecar.printed());
+    assert_eq!(scene.leg(&all("Q0001AA")), "standard");
+    std::fs::write(scene.sidecar.directory().join("view.jq"), "{tier: .body.tier}").expect("write");
+    scene.sidecar.signal(rustix::process::Signal::HUP);
+    scene.wait_mode("ndh");
+}
+
+#[test]
+fn an_operator_sets_a_mode_with_a_reason_and_it_ends_by_itself() {
+    let (ndh, other) = legs();
+    let scene = Switch::new(&ndh.url(), &other.url()).unit(SHADOW).start();
+    let (code, said) = scene.command(&["route", "set", "person", "--mode", "standard", "--for", "2s"]);
+    assert_eq!(code, Some(2), "without a reason: {said}");
+    let arguments = ["--mode", "standard", "--reason", "trying Q1234ZZ", "--for", "2s"];
+    let (code, said) = scene.command(&[&["route", "set", "person"], &arguments[..]].concat());
+    assert_eq!(code, Some(0), "{said}");
+    let unit = scene.unit("person");
+    assert_eq!(unit["effective"]["mode"], "standard");
+    assert_eq!(
+        unit["override"]["reason"], "trying *******",
+        "a person is nobody's reason"
+    );
+    assert_eq!(scene.leg(&all("Q0001AA")), "standard");
+    scene.wait_mode("shadow");
+    wait_for("ndh answers", || scene.leg(&all("Q0001AA")) == "ndh");
+    let expired = scene.sidecar.wait_line(|line| line["event"] == "override_expired");
+    assert_eq!(expired.expect("an audit line")["audit"], true);
+    let (code, said) = scene.command(&[
+        "route", "set", "nobody", "--mode", "ndh", "--reason", "r", "--for", "2s",
+    ]);
+    assert!(code == Some(1) && said.contains("person"), "{code:?}: {said}");
+}
+
+#[test]
+fn a_reset_brings_the_configured_mode_back_at_once() {
+    let (ndh, other) = legs();
+    let scene = Switch::new(&ndh.url(), &other.url()).unit(SHADOW).start();
+    scene.set("standard", None);
+    wait_for("standard answers", || scene.leg(&all("Q0001AA")) == "standard");
+    let (code, said) = scene.command(&["route", "reset", "person", "--reason", "enough"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(scene.mode(), "shadow");
+    wait_for("ndh answers", || scene.leg(&all("Q0001AA")) == "ndh");
+    assert_eq!(scene.unit("person")["override"], Value::Null);
+}
+
+#[test]
+fn an_override_outlives_a_reload_and_a_restart() {
+    let (ndh, other) = legs();
+    let place = tempfile::tempdir().expect("a directory");
+    let state = format!("state = {:?}", place.path().join("switch.json").display().to_string());
+    let start = |unit: &str| {
+        let switch = Switch::new(&ndh.url(), &other.url());
+        switch.unit(unit).table("switch", &state).start()
+    };
+    let scene = start(SHADOW);
+    scene.set("standard", None);
+    scene.sidecar.substitute("min_samples = 5", "min_samples = 6");
+    scene.wait_unit("read again", |unit| unit["configured"]["gate"]["min_samples"] == 6);
+    assert_eq!(scene.mode(), "standard");
+    drop(scene);
+    let scene = start(SHADOW);
+    assert_eq!(scene.mode(), "standard");
+    assert_eq!(scene.leg(&all("Q0001AA")), "standard");
+    drop(scene);
+    std::fs::write(place.path().join("switch.json"), "{\"version\": 1, \"units\": [garbage").expect("write");
+    let scene = start(SHADOW);
+    assert_eq!(scene.mode(), "shadow", "what cannot be read is forgotten, and said");
+    let said = scene
+        .sidecar
+        .wait_line(|line| line["level"] == "warn" && line.to_string().contains("switch.json"));
+    assert!(said.is_some(), "{}", scene.sidecar.printed());
+    assert_eq!(scene.leg(&all("Q0001AA")), "ndh");
+}
+
+/// Requests of one phase by their number.
+#[derive(Default)]
+struct Sent {
+    /// `GET` or `PUT`, phase, person.
+    requests: Vec<(String, String, String)>,
+    failures: Vec<String>,
+}
+
+/// Load over many connections until it is told to stop; a request belongs to the phase in which it was sent and answered.
+struct Load {
+    phase: Arc<RwLock<String>>,
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicUsize>,
+    threads: Vec<std::thread::JoinHandle<Sent>>,
+}
+
+impl Load {
+    fn start(scene: &Scene) -> Self {
+        let phase = Arc::new(RwLock::new("ndh".to_owned()));
+        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let listen = scene.sidecar.listen;
+        let threads = (0..12).map(|thread| {
+            let (phase, stop, done) = (phase.clone(), stop.clone(), done.clone());
+            std::thread::spawn(move || {
+                let mut sent = Sent::default();
+                let mut client = Client::connect(listen);
+                let mut number = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let phase = phase.read().expect("phase");
+                    let person = noms(number * 7 % 40);
+                    let (method, path) = match number % 6 {
+                        0 => ("PUT", manager(&person)),
+                        1 => ("DELETE", manager(&person)),
+                        2 | 3 => ("GET", registrations(&person)),
+                        _ => ("GET", all(&person)),
+                    };
+                    let id = format!("{method}-{}-{thread}-{number}", *phase);
+                    let content = if method == "PUT" {
+                        "Content-Length: 2\r\n\r\n{}"
+                    } else {
+                        "\r\n"
+                    };
+                    client.send(format!(
+                        "{method} {path}?id={id} HTTP/1.1\r\nHost: localhost\r\n{content}"
+                    ));
+                    match client.reply(method) {
+                        Ok(reply) if reply.status == 200 => {}
+                        Ok(reply) => sent.failures.push(format!("{id}: {} {}", reply.status, reply.text())),
+                        Err(broken) => {
+                            sent.failures.push(format!("{id}: {broken}"));
+                            client = Client::connect(listen);
+                        }
+                    }
+                    sent.requests.push((id, phase.clone(), person));
+                    number += 1;
+                    drop(phase);
+                    done.fetch_add(1, Ordering::Relaxed);
+                    // The writer of the phase must have its turn.
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                sent
+            })
+        });
+        Self {
+            threads: threads.collect(),
+            phase,
+            stop,
+            done,
+        }
+    }
+
+    fn phase(&self, name: &str) {
+        name.clone_into(&mut self.phase.write().expect("phase"));
+    }
+
+    /// Waits for so many more requests.
+    fn more(&self, count: usize) {
+        let from = self.done.load(Ordering::Relaxed);
+        wait_for("load", || self.done.load(Ordering::Relaxed) >= from + count);
+    }
+
+    fn end(self) -> Vec<Sent> {
+        self.stop.store(true, Ordering::Relaxed);
+        let ended = self.threads.into_iter().map(|thread| thread.join().expect("load"));
+        ended.collect()
+    }
+}
+
+fn by_id(leg: &Scripted) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    let id = |asked: &Asked| asked.query.strip_prefix("id=").unwrap_or_default().to_owned();
+    for asked in leg.asked() {
+        *counts.entry(id(&asked)).or_default() += 1;
+    }
+    counts
+}
+
+/// Load through a change into each of these modes, by `change`; what was asked of whom is then counted, request by request.
+fn through(scene: &Scene, legs: (&Scripted, &Scripted), modes: &[&str], change: impl Fn(&str)) {
+    let load = Load::start(scene);
+    load.more(150);
+    for mode in modes {
+        load.phase(&format!("before.{mode}"));
+        load.more(30);
+        change(mode);
+        // The workers take the new plan in at their next turn.
+        load.more(60);
+        load.phase(mode);
+        load.more(200);
+    }
+    let sent = load.end();
+    let failures: Vec<_> = sent.iter().flat_map(|sent| &sent.failures).collect();
+    assert!(failures.is_empty(), "{} failed: {failures:?}", failures.len());
+    // What is compared is asked a little later.
+    let quiet = || {
+        let before = legs.1.total();
+        std::thread::sleep(Duration::from_millis(100));
+        legs.1.total() == before
+    };
+    wait_for("the comparisons end", quiet);
+    let (ndh, standard) = (by_id(legs.0), by_id(legs.1));
+    let mut truth: BTreeMap<(String, String), (usize, usize)> = BTreeMap::new();
+    for (id, phase, person) in sent.iter().flat_map(|sent| &sent.requests) {
+        let count = |leg: &BTreeMap<String, usize>| leg.get(id).copied().unwrap_or(0);
+        let asked = (count(&ndh), count(&standard));
+        let right = match (id.split('-').next(), phase.as_str()) {
+            (Some("GET"), "ndh") => asked == (1, 0),
+            (Some("GET"), "shadow") => asked.0 == 1 && asked.1 <= 1,
+            (Some("GET"), "standard") => asked == (0, 1),
+            (Some("GET"), "canary") => asked == (1, 0) || asked == (0, 1),
+            (Some("GET"), _) => asked.0 <= 1 && asked.1 <= 1 && asked != (0, 0),
+            (_, "ndh" | "shadow") => asked == (1, 0),
+            (_, "standard") => asked == (0, 1),
+            _ => asked == (1, 0) || asked == (0, 1),
+        };
+        assert!(right, "{id} in {phase}: asked of ndh and standard {asked:?}");
+        if phase == "canary" {
+            let of_person = truth.entry((phase.clone(), person.clone())).or_default();
+            *of_person = (of_person.0 + asked.0, of_person.1 + asked.1);
+        }
+    }
+    for ((_, person), (ndh, standard)) in &truth {
+        assert!(
+            *ndh == 0 || *standard == 0,
+            "{person} was answered by both legs: {ndh}, {standard}"
+        );
+    }
+    if modes.contains(&"canary") {
+        let by = |leg: fn(&(usize, usize)) -> usize| truth.values().any(|asked| leg(asked) > 0);
+        assert!(
+            by(|asked| asked.0) && by(|asked| asked.1),
+            "the canary had one leg only"
+        );
+    }
+}
+
+const WAY: [&str; 6] = ["shadow", "canary", "standard", "ndh", "standard", "shadow"];
+
+#[test]
+fn load_goes_through_every_change_by_an_operator_with_no_request_failed_or_doubled() {
+    let (ndh, other) = legs();
+    let auth = tokens("tok", 600);
+    let scene = Switch::new(&ndh.url(), &other.url()).token(&auth.url()).start();
+    through(&scene, (&ndh, &other), &WAY, |mode| {
+        scene.set(mode, (mode == "canary").then_some(0.4));
+    });
+    assert_eq!(auth.total(), 1);
+    assert_eq!(scene.evidence()["mismatched"], 0);
+}
+
+#[test]
+fn load_goes_through_every_change_by_the_configuration_with_no_request_failed_or_doubled() {
+    let (ndh, other) = (Scripted::start(legacy), Scripted::start(standard));
+    let auth = tokens("tok", 600);
+    let scene = Switch::new(&ndh.url(), &other.url())
+        .token(&auth.url())
+        .unit("mode = \"ndh\" # now\ncanary = 0.4")
+        .start();
+    let now = RwLock::new("ndh".to_owned());
+    through(&scene, (&ndh, &other), &WAY, |mode| {
+        let mut now = now.write().expect("now");
+        scene
+            .sidecar
+            .substitute(&format!("mode = \"{now}\" # now"), &format!("mode = \"{mode}\" # now"));
+        mode.clone_into(&mut now);
+        scene.wait_mode(mode);
+    });
+}
