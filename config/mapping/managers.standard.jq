@@ -22,7 +22,7 @@ def refused($missing):
   elif .status < 400 then error("a reply that is neither 200 nor a refusal")
   else refusal(.status; first(message, "The standard API answered \(.status)")) end;
 
-def present: with_entries(select(.value | . != null and . != "" and . != [] and . != {}));
+def present: map_values(select(. != null and . != "" and . != [] and . != {}));
 def case_record: if type == "object" and (.crn | type) == "string" then . else error("no case record") end;
 
 # A manager without a name is a placeholder; so is one whose staff code ends in U.

@@ -21,7 +21,7 @@ def refused($missing):
   elif .status < 400 then error("a reply that is neither 200 nor a refusal")
   else refusal(.status; first(message, "The standard API answered \(.status)")) end;
 
-def kept: with_entries(select(.value != null));
+def kept: map_values(values);
 
 if .status == 200 then
   .body

@@ -57,7 +57,7 @@ async fn serve(post: Post) {
         seed,
     } = post;
     let first = orders.borrow_and_update().clone();
-    let worker = Worker::new(first.plan, Scribe::new(0, access, metrics), seed);
+    let worker = Worker::beside(first.plan, Scribe::new(0, access, metrics), seed);
     tokio::task::spawn_local(worker.clone().housekeeping());
     let shadow = Shadow::new(worker.clone(), bounds);
     tokio::task::spawn_local(shadow.work(jobs));

@@ -187,6 +187,7 @@ impl Registry {
         let limits = &settings.listen.limits;
         let in_flight = self.in_flight.entry(route.name.clone()).or_default().clone();
         let ledger = self.ledgers.ledger(route, settings);
+        let rule = self.ledgers.rule(&route.unit, units);
         let leg = |leg: &Option<Leg>, which: switch::Leg| -> Result<_, BuildError> {
             let Some(leg) = leg else { return Ok(None) };
             let target = *index
@@ -199,6 +200,7 @@ impl Registry {
                 target,
                 meter,
                 ledger.clone(),
+                rule.mode,
                 (route, settings),
             ))))
         };
@@ -214,7 +216,7 @@ impl Registry {
             fields: route.fields.clone(),
             ndh,
             standard,
-            rule: self.ledgers.rule(&route.unit, units),
+            rule,
             comparison: route.comparison.clone(),
             ledger,
         })

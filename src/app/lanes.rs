@@ -118,6 +118,7 @@ pub(super) fn leg(
     target: usize,
     meter: Arc<RouteMeter>,
     ledger: Arc<Ledger>,
+    mode: Mode,
     (route, settings): (&Route, &Settings),
 ) -> Leg {
     let upstream = settings.upstreams.get(&leg.upstream);
@@ -144,7 +145,8 @@ pub(super) fn leg(
         without.extend(username_header(token).map(Box::from));
     }
     let streams = token.is_none() && leg.request.is_none() && leg.response.is_none() && leg.parts.is_empty();
-    if !streams || leg.view.is_some() || route.fields.is_some() {
+    let compared = leg.view.is_some() && mode != Mode::Ndh;
+    if !streams || compared || route.fields.is_some() {
         without.extend(NOT_WHEN_READ.map(Box::from));
     }
     Leg {

@@ -205,14 +205,15 @@ impl Units {
         if self.written.as_ref() == Some(&text) {
             return;
         }
-        match super::start::write_whole(path, &text) {
-            Ok(()) => self.written = Some(text),
-            Err(error) => tracing::warn!(
+        if let Err(error) = super::start::write_whole(path, &text) {
+            tracing::warn!(
                 path = %path.display(),
                 %error,
                 "the state of the switch-over could not be written: after a restart, overrides and roll-backs are forgotten"
-            ),
+            );
         }
+        // Also when it failed: said once for each change, not once a second.
+        self.written = Some(text);
     }
 
     fn last_used(&self, ledgers: &Ledgers, route: &str) -> LastUsed {

@@ -1,12 +1,12 @@
 //! The way from a request to the comparison beside it: bounded, and never waited for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
 use super::legs::{Asked, Raw};
 use super::plan::{Lane, Leg};
+use crate::transport::memory::{Budget, Share};
 
 /// One reply that went to the caller, to be compared with what the other leg says.
 #[derive(Debug)]
@@ -18,22 +18,15 @@ pub struct Job {
     pub raw: Raw,
     /// The leg to ask.
     pub other: Arc<Leg>,
-    pub held: Held,
+    pub held: Share,
 }
 
 /// Where replies go to be compared.
 #[derive(Clone, Debug)]
 pub struct Aside {
     jobs: mpsc::Sender<Job>,
-    bytes: Arc<AtomicUsize>,
-    limit: usize,
-}
-
-/// Bytes of replies that are held; given back on drop.
-#[derive(Debug)]
-pub struct Held {
-    bytes: Arc<AtomicUsize>,
-    count: usize,
+    /// Of the replies that are held.
+    pub budget: Arc<Budget>,
 }
 
 impl Aside {
@@ -41,20 +34,8 @@ impl Aside {
     #[must_use]
     pub fn new(queue: usize, limit: usize) -> (Self, mpsc::Receiver<Job>) {
         let (jobs, taken) = mpsc::channel(queue.max(1));
-        let bytes = Arc::default();
-        (Self { jobs, bytes, limit }, taken)
-    }
-
-    /// Room for a reply; `None`: too much is held already.
-    #[must_use]
-    pub fn room(&self, count: usize) -> Option<Held> {
-        let held = Held {
-            bytes: self.bytes.clone(),
-            count,
-        };
-        // Counted first and looked at afterwards, as requests under way are.
-        let before = self.bytes.fetch_add(count, Ordering::Relaxed);
-        (before + count <= self.limit).then_some(held)
+        let budget = Budget::new(limit);
+        (Self { jobs, budget }, taken)
     }
 
     /// A place in the queue, so that a reply is only kept where it can go.
@@ -67,25 +48,5 @@ impl Aside {
     #[must_use]
     pub fn send(&self, job: Job) -> bool {
         self.jobs.try_send(job).is_ok()
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.bytes.fetch_sub(self.count, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_more_bytes_are_held_than_the_bound_and_they_come_free() {
-        let (aside, _jobs) = Aside::new(1, 100);
-        let first = aside.room(60).unwrap();
-        assert!(aside.room(60).is_none());
-        drop(first);
-        assert!(aside.room(60).is_some());
     }
 }

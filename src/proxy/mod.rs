@@ -146,7 +146,7 @@ fn compare_beside(
     beside: Option<Beside>,
     terms: &Forwarded,
 ) {
-    let (Some(Beside { lane, asked, other }), Some(tap)) = (beside, client.tap.take()) else {
+    let Some(Beside { lane, asked, other }) = beside else {
         return;
     };
     let answered = Answered {
@@ -156,6 +156,10 @@ fn compare_beside(
         took: story.began.elapsed(),
     };
     lane.ledger.evidence().answered(clock::monotonic(), answered);
+    let Some(tap) = client.tap.take() else {
+        lane.ledger.evidence().dropped("queue");
+        return;
+    };
     let whole = tap.into_bytes().and_then(|bytes| Whole::read(&bytes, terms.to_head));
     match whole {
         Some(whole) if story.fault.is_none() => {
@@ -188,7 +192,11 @@ async fn answer(
             mut terms,
             beside,
         }) => {
-            client.tap = beside.is_some().then(|| Memory::new(plan.reply_limit));
+            // Without a place to go to, no copy is made.
+            let aside = plan.aside.as_ref().filter(|_| beside.is_some());
+            client.tap = aside
+                .filter(|aside| aside.has_place())
+                .map(|aside| Memory::within(plan.reply_limit, &aside.budget));
             if let Some(ledger) = &leg.ledger {
                 ledger.used_ndh(false);
             }

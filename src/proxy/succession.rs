@@ -30,7 +30,7 @@ pub(super) fn refused_unread(broken: &Broken, answered: bool, progress: &Progres
 /// The upstream's reply was passed on whole.
 pub(super) fn replied(story: &mut Story, generation: &Generation) {
     story.status = story.progress.status.unwrap_or(0);
-    if looks_like_a_refusal(story.status) {
+    if generation.identity.is_some() && looks_like_a_refusal(story.status) {
         generation.doubt();
     }
 }

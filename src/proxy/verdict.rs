@@ -63,7 +63,7 @@ impl Held<'_> {
             Said::Nothing => breaker.abandon(now, permit),
         }
         let after = breaker.state();
-        if before != after {
+        if before != after && self.lender.shown {
             let target = self.lender.target.borrow();
             target.meter.circuit(after.as_str());
             match after {

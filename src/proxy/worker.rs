@@ -43,6 +43,8 @@ pub struct Worker {
     free_keys: RefCell<Vec<usize>>,
     /// Requests under way, for the drain.
     busy: Cell<usize>,
+    /// Somebody waits for its replies.
+    serves: bool,
 }
 
 /// A plan with this worker's state for each of its upstreams.
@@ -58,6 +60,8 @@ pub struct Lender {
     pub(super) dialling: RefCell<Option<Dialling>>,
     pub breaker: RefCell<Breaker>,
     pub budget: RefCell<RetryBudget>,
+    /// Serves requests that somebody waits for: its circuit is the one that is shown.
+    pub(super) shown: bool,
 }
 
 /// Memory that a request needs while it is under way; reused from request to request.
@@ -76,6 +80,16 @@ impl Worker {
     /// A worker that serves nothing yet.
     #[must_use]
     pub fn new(plan: Arc<Plan>, scribe: Scribe, seed: u64) -> Rc<Self> {
+        Self::of(plan, scribe, seed, true)
+    }
+
+    /// One that asks for nobody who waits: what it meets is its own affair and not shown as the upstream's circuit.
+    #[must_use]
+    pub fn beside(plan: Arc<Plan>, scribe: Scribe, seed: u64) -> Rc<Self> {
+        Self::of(plan, scribe, seed, false)
+    }
+
+    fn of(plan: Arc<Plan>, scribe: Scribe, seed: u64, serves: bool) -> Rc<Self> {
         let worker = Self {
             scribe: RefCell::new(scribe),
             spares: Spares::default(),
@@ -92,6 +106,7 @@ impl Worker {
             connections: RefCell::default(),
             free_keys: RefCell::default(),
             busy: Cell::new(0),
+            serves,
         };
         worker.adopt(plan);
         Rc::new(worker)
@@ -126,6 +141,7 @@ impl Worker {
                     dialling: RefCell::default(),
                     breaker: RefCell::new(Breaker::new(target.breaker.clone(), self.random())),
                     budget: RefCell::new(RetryBudget::default()),
+                    shown: self.serves,
                 }),
             };
             lender.pool.borrow_mut().promote(generation_of(target));
@@ -323,6 +339,8 @@ impl Lender {
             pool.clear();
         }
         pool.sweep(&target.pool, spares, Instant::now());
-        target.meter.circuit(self.breaker.borrow().state().as_str());
+        if self.shown {
+            target.meter.circuit(self.breaker.borrow().state().as_str());
+        }
     }
 }

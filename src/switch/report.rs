@@ -114,6 +114,16 @@ impl Unit {
         let (since, quiet) = (frame.known_since, frame.quiet_days);
         let withdrawal = usage::withdrawal(standing.unit(), terms, effective.mode, &used, since, quiet, frame.now);
         let mut decision = gate::judge(terms, effective.mode, &evidence);
+        if let Some(rolled_back) = standing.rolled_back() {
+            // The figures may look good again, or still: what broke was only the last few minutes.
+            let sentence = format!(
+                "rolled back from {}: {}; find out why, then `route set` with a reason that is new, or `route reset`",
+                rolled_back.from,
+                rolled_back.reasons.join("; ")
+            );
+            let broke = Lack::new(Short::RolledBack, sentence);
+            decision = Decision::new(decision.next, [broke].into_iter().chain(decision.lacks).collect());
+        }
         if decision.next == Step::WithdrawNdh {
             let ndh = withdrawal
                 .reasons
@@ -205,7 +215,7 @@ mod tests {
 
     use super::*;
     use crate::compare::{self, Kind, Verdict};
-    use crate::switch::Terms;
+    use crate::switch::{Event, Terms};
 
     const DAY: i64 = 86_400;
     const FRAME: Frame = Frame {
@@ -265,9 +275,29 @@ mod tests {
         used.last_used.note(99 * DAY, false);
         let unit = Unit::new(&standing(Mode::Standard), Some(5), &[used], FRAME);
         let kinds: Vec<Short> = unit.decision.lacks.iter().map(|lack| lack.kind).collect();
-        assert_eq!(kinds, [Short::Samples, Short::Ndh]);
+        assert_eq!(
+            kinds,
+            [Short::Samples, Short::Ndh],
+            "answers by standard, and use of NDH"
+        );
         let report = Report::new(FRAME.now, vec![unit]);
         assert!(!report.withdrawal.possible && report.withdrawal.days == 1);
+    }
+
+    #[test]
+    fn what_was_rolled_back_is_no_go_however_good_its_figures_are() {
+        let evidence = compared(500);
+        let mut standing = standing(Mode::Standard);
+        let lack = Lack::new(Short::Errors, "errors 50 %");
+        standing.apply(Event::Judged(vec![lack]), FRAME.now).expect("taken");
+        let unit = Unit::new(&standing, None, &[facts(&evidence)], FRAME);
+        assert_eq!((unit.decision.go, unit.decision.next), (false, Step::Canary));
+        assert_eq!(unit.decision.lacks.len(), 1, "{:?}", unit.decision);
+        assert!(
+            unit.decision.lacks[0]
+                .sentence
+                .starts_with("rolled back from standard: errors 50 %")
+        );
     }
 
     #[test]

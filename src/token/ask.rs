@@ -257,10 +257,12 @@ fn broken(error: &hyper::Error, peer: &str) -> Fault {
     Fault::new(Code::UpstreamInvalid, sentence)
 }
 
-fn of_fault(fault: Fault) -> Trouble {
+/// A failure of the way there.
+pub(super) fn of_fault(fault: Fault) -> Trouble {
     let kind = match fault.code {
         Code::UpstreamTimeout => Kind::Timeout,
         Code::UpstreamInvalid => Kind::Invalid,
+        Code::IdentityMissing | Code::IdentityExpired => Kind::Files,
         _ => Kind::Unreachable,
     };
     Trouble::new(kind, fault.detail)

@@ -223,14 +223,7 @@ async fn logon(settings: &DeliusLogon, tokens: &Tokens) -> Result<Granted, Troub
         Some(path) => files::user(path).map_err(|sentence| Trouble::new(Kind::Files, sentence))?,
         None => NATIONAL_USER.to_owned(),
     };
-    let places = tokens.places.load_full();
-    let place = places.as_ref().map_or_else(
-        || {
-            let sentence = format!("[upstream.{}] is not in use yet", settings.upstream);
-            Err(Trouble::new(Kind::Unreachable, sentence))
-        },
-        |places| places(&settings.upstream).map_err(|fault| Trouble::new(Kind::Unreachable, fault.detail)),
-    )?;
+    let place = tokens.place(&settings.upstream)?;
     ask::logon(settings, &user, place).await
 }
 

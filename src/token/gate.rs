@@ -24,7 +24,7 @@ pub struct Trouble {
 pub enum Kind {
     /// The client, its address or the request is refused.
     Refused,
-    /// Our own files cannot be read.
+    /// Our own files cannot be read, or there is no certificate to show.
     Files,
     /// DNS, TCP, TLS, a connection that ended.
     Unreachable,

@@ -10,6 +10,7 @@ use super::Tokens;
 use super::entry::Entry;
 use super::files;
 use super::flight::Order;
+use super::gate::Kind;
 use super::pairs::News;
 use crate::clock;
 use crate::config::settings::Source;
@@ -55,6 +56,7 @@ impl Entry {
     fn tend(self: &Arc<Self>, now: Duration, look: bool, tokens: &Tokens) -> Option<Duration> {
         if look {
             self.look(now);
+            self.look_for_upstream(tokens);
         }
         let mut state = self.state();
         let number = tokens.number();
@@ -69,6 +71,17 @@ impl Entry {
             tokens.send(Order::new(self, None, number));
         }
         slot.due(gate)
+    }
+
+    /// A logon that had nothing to go over does not wait for its pause to end once it has.
+    fn look_for_upstream(&self, tokens: &Tokens) {
+        let Source::DeliusLogon(settings) = &self.settings.source else {
+            return;
+        };
+        let lacks = self.state().gate.trouble().map(|trouble| trouble.kind) == Some(Kind::Files);
+        if lacks && tokens.place(&settings.upstream).is_ok() {
+            self.state().gate.ajar();
+        }
     }
 
     /// Looks at the client's files.

@@ -123,12 +123,9 @@ impl Tokens {
     }
 
     /// Who knows where upstreams are and which generation of an identity each is shown now: for logons, which go over the
-    /// same mutual TLS. To be said again when they are others: a logon that failed is then tried at once.
+    /// same mutual TLS.
     pub fn set_places(&self, places: impl Fn(&str) -> Result<Place, Fault> + Send + Sync + 'static) {
         self.places.store(Some(Arc::new(Box::new(places))));
-        for entry in self.entries.load().values().filter(|entry| entry.is_logon()) {
-            entry.state().gate.ajar();
-        }
         self.changed.notify_one();
     }
 
@@ -159,18 +156,22 @@ impl Tokens {
         self.entry(name)?.refused(username, bearer)
     }
 
-    /// Whether this status of the API says that the token is no longer good: 401; to the 2018 Delius API 403 as well.
-    #[must_use]
-    pub fn is_refusal(&self, name: &str, status: u16) -> bool {
-        let logon = || self.entries.load().get(name).is_some_and(|entry| entry.is_logon());
-        status == 401 || (status == 403 && logon())
-    }
-
     fn entry(&self, name: &str) -> Result<Arc<Entry>, Fault> {
         self.entries.load().get(name).cloned().ok_or_else(|| {
             let sentence = format!("there is no [token.{name}] in the configuration in force");
             Fault::new(Code::TokenUnavailable, sentence)
         })
+    }
+
+    /// Where an upstream is now.
+    fn place(&self, upstream: &str) -> Result<Place, Trouble> {
+        match self.places.load_full() {
+            Some(places) => places(upstream).map_err(ask::of_fault),
+            None => {
+                let sentence = format!("[upstream.{upstream}] is not in use yet");
+                Err(Trouble::new(Kind::Files, sentence))
+            }
+        }
     }
 
     fn number(&self) -> u64 {

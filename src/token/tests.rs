@@ -198,6 +198,7 @@ async fn a_fetch_that_is_lost_is_made_again() {
 #[tokio::test(start_paused = true)]
 async fn a_night_without_the_other_side_is_no_storm() {
     let tokens = tokens(logon());
+    tokens.set_places(|_| Err(Fault::new(Code::UpstreamUnreachable, "off")));
     let keeper = tokio::spawn(tokens.clone().keep());
     tokio::time::sleep(seconds(8 * 3600)).await;
     keeper.abort();
@@ -206,18 +207,4 @@ async fn a_night_without_the_other_side_is_no_storm() {
     let count = text.lines().find_map(|line| line.strip_prefix(name)).expect("counted");
     let count: u32 = count.parse().expect("a number");
     assert!((700..1400).contains(&count), "{count} fetches in eight hours");
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_upstream_that_is_there_by_now_is_asked_at_once() {
-    let tokens = tokens(logon());
-    let mut orders = tokens.taken.lock().await;
-    let caller = ask(&tokens, None, seconds(3));
-    land(&tokens, &mut orders, Err(Kind::Refused)).await;
-    assert_eq!(end(caller).await, Err(Code::TokenUnavailable));
-    tokens.set_places(|_| Err(Fault::new(Code::IdentityMissing, "none")));
-    tokio::time::advance(seconds(1)).await;
-    let caller = ask(&tokens, None, seconds(3));
-    land(&tokens, &mut orders, Ok(("a", 1200))).await;
-    assert_eq!(end(caller).await, Ok("Bearer a".to_owned()));
 }

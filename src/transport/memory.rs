@@ -4,6 +4,8 @@
 //! the end of it is this.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes kept up to a bound; nothing ever arrives from it.
 #[derive(Debug)]
@@ -11,6 +13,64 @@ pub struct Memory {
     bytes: Vec<u8>,
     limit: usize,
     full: bool,
+    /// What all such memories together may hold.
+    share: Option<Share>,
+}
+
+/// A bound on bytes that many hold together.
+#[derive(Debug)]
+pub struct Budget {
+    held: AtomicUsize,
+    limit: usize,
+}
+
+/// Bytes taken of a budget; given back on drop.
+#[derive(Debug)]
+pub struct Share {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Budget {
+    /// Nothing is held yet.
+    #[must_use]
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            held: AtomicUsize::new(0),
+            limit,
+        })
+    }
+
+    /// A share of it; `None`: too much is held already.
+    #[must_use]
+    pub fn share(self: &Arc<Self>, bytes: usize) -> Option<Share> {
+        let mut share = Share {
+            budget: self.clone(),
+            bytes: 0,
+        };
+        share.grow(bytes).then_some(share)
+    }
+
+    /// Bytes held now.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+}
+
+impl Share {
+    fn grow(&mut self, bytes: usize) -> bool {
+        // Counted first and looked at afterwards, as requests under way are.
+        let before = self.budget.held.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+        before + bytes <= self.budget.limit
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.held.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Memory {
@@ -21,6 +81,18 @@ impl Memory {
             bytes: Vec::new(),
             limit,
             full: false,
+            share: None,
+        }
+    }
+
+    /// The same, counted in a budget as well.
+    #[must_use]
+    pub fn within(limit: usize, budget: &Arc<Budget>) -> Self {
+        let share = budget.share(0);
+        Self {
+            full: share.is_none(),
+            share,
+            ..Self::new(limit)
         }
     }
 
@@ -29,8 +101,11 @@ impl Memory {
     /// # Errors
     /// When that is more than the bound; nothing more is kept then.
     pub fn keep(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.full || self.bytes.len() + bytes.len() > self.limit {
+        let within = |share: &mut Option<Share>| share.as_mut().is_none_or(|share| share.grow(bytes.len()));
+        if self.full || self.bytes.len() + bytes.len() > self.limit || !within(&mut self.share) {
             self.full = true;
+            self.bytes = Vec::new();
+            self.share = None;
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
         self.bytes.extend_from_slice(bytes);
@@ -48,18 +123,6 @@ impl Memory {
     pub const fn is_full(&self) -> bool {
         self.full
     }
-
-    /// How much is kept.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Nothing is kept.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -74,5 +137,18 @@ mod tests {
         assert!(memory.is_full());
         memory.keep(b"d").unwrap_err();
         assert_eq!(memory.into_bytes(), None);
+    }
+
+    #[test]
+    fn all_together_keep_no_more_than_the_budget_and_it_comes_free() {
+        let budget = Budget::new(100);
+        let (mut one, mut other) = (Memory::within(80, &budget), Memory::within(80, &budget));
+        one.keep(&[0; 60]).unwrap();
+        other.keep(&[0; 60]).unwrap_err();
+        assert_eq!(budget.held(), 60, "what was refused holds nothing");
+        assert!(budget.share(50).is_none());
+        drop(one);
+        assert_eq!(budget.held(), 0);
+        assert!(budget.share(50).is_some());
     }
 }

@@ -27,10 +27,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::support::bin::{NOMS, Sidecar};
 use crate::support::hostile::{Conn, Hostile};
 use crate::support::peer::Tls;
 use crate::support::pki::{Ask, Key, NDH, pki};
 use crate::support::raw::Client;
+use crate::support::world::{self, World};
 use crate::support::{eventually, h2, oauth, patience};
 
 /// The characters that raw Basic credentials would spoil, and others that a form has to encode.
@@ -478,7 +480,6 @@ fn a_refused_token_is_replaced_once_and_an_api_that_refuses_all_sets_off_no_stor
         assert!(Arc::ptr_eq(&kept.fetch().expect("the current"), &second));
     }
     assert_eq!(server.seen().len(), 2);
-    assert!(kept.tokens.is_refusal("t", 401) && !kept.tokens.is_refusal("t", 403));
 }
 
 /// The clients that a server knows, as identifier and secret.
@@ -733,7 +734,33 @@ fn a_delius_logon_goes_over_the_upstreams_own_mutual_tls() {
     unknown.store(false, Ordering::Release);
     kept.tokens.apply(&table("refresh_ahead = \"30s\""));
     assert_eq!(kept.text(), "Bearer tok-1");
-    assert!(kept.tokens.is_refusal("t", 401) && kept.tokens.is_refusal("t", 403) && !kept.tokens.is_refusal("t", 404));
+}
+
+#[test]
+fn a_logon_waits_for_a_certificate_and_not_for_the_end_of_a_pause() {
+    let server = Hostile::tls(pki().good_server(), |_, conn| {
+        if conn.handshake() && conn.request().is_some() {
+            conn.write("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\ntok-1").close();
+        }
+    });
+    let kept = Kept::idle(tempfile::tempdir().expect("a directory"));
+    let place = logon_place(server.address());
+    let has = Arc::new(AtomicBool::new(false));
+    let there = has.clone();
+    kept.tokens.set_places(move |_| match there.load(Ordering::Acquire) {
+        true => Ok(place.clone()),
+        false => Err(Fault::new(Code::IdentityMissing, "there is no certificate to show")),
+    });
+    kept.tokens
+        .apply(&kept.settings("kind = \"delius-logon\"\nupstream = \"ndh\""));
+    // The next pause is a long one by then.
+    kept.wait("it was asked for in vain", |kept| kept.fetched("files") >= 5.0);
+    let fault = kept.fetch().expect_err("no certificate");
+    assert!(fault.detail.contains("no certificate to show"), "{fault}");
+    has.store(true, Ordering::Release);
+    let since = Instant::now();
+    kept.wait("the token is there", |kept| kept.tokens.bearer("t", None).is_some());
+    assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
 }
 
 #[test]
@@ -822,4 +849,114 @@ impl Kept {
         self.runtime
             .block_on(self.tokens.fetch("t", None, Instant::now() + time))
     }
+}
+
+/// A sidecar whose one upstream needs a token, an API that answers by the token, and the two servers.
+struct Route {
+    sidecar: Sidecar,
+    api: Hostile,
+    auth: Hostile,
+}
+
+impl Route {
+    /// `grants`: by number of the request; `accepts`: which tokens the API takes.
+    fn start(
+        grants: impl Fn(usize) -> String + Send + Sync + 'static,
+        accepts: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let auth = server(move |number, _, _| grants(number));
+        let api = Hostile::plain(move |_, conn: &mut Conn| {
+            while let Some((head, _)) = conn.request() {
+                let token = head
+                    .lines()
+                    .find_map(|line| line.strip_prefix("authorization: Bearer "));
+                match token.is_some_and(&accepts) {
+                    true => conn.write(answer("200 OK", "{}")),
+                    false => conn.write("HTTP/1.1 401 x\r\nwww-authenticate: Bearer\r\ncontent-length: 0\r\n\r\n"),
+                };
+            }
+        });
+        let directory = world::directory();
+        write_pair(directory.path(), ODD_ID, ODD_SECRET);
+        let file = |name: &str| world::text(&directory.path().join(name).display().to_string());
+        let config = World::to_url(&format!("http://{}", api.address()))
+            .no_identity()
+            .set("upstream.ndh", "token", world::text("t"))
+            .set(
+                "token.t",
+                "url",
+                world::text(&format!("http://{}/token", auth.address())),
+            )
+            .set("token.t", "client_id_file", file("client-id"))
+            .set("token.t", "client_secret_file", file("client-secret"))
+            .set("token.t", "username_header", world::text("x-delius-username"))
+            .write(directory.path());
+        Self {
+            sidecar: Sidecar::start(directory, &config),
+            api,
+            auth,
+        }
+    }
+
+    fn get(&self) -> (u16, Option<String>) {
+        let mut client = Client::connect(self.sidecar.listen);
+        client.send(format!(
+            "GET /p/{NOMS} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer the-apps-own\r\nX-Delius-Username: {USER}\r\n\r\n"
+        ));
+        let reply = client.reply("GET").expect("a reply");
+        (reply.status, reply.fault().map(str::to_owned))
+    }
+
+    fn said_nothing_secret(&self) {
+        let printed = self.sidecar.printed();
+        for secret in ["tok-", ODD_SECRET, USER, "the-apps-own"] {
+            assert!(!printed.contains(secret), "{secret} stands in\n{printed}");
+        }
+    }
+}
+
+#[test]
+fn through_the_sidecar_a_refused_token_costs_the_application_nothing() {
+    // The API forgets every token that it knew before the test says so, as after a change of keys.
+    let route = Route::start(
+        |number| grant(&format!("tok-{number}"), 1200),
+        |token| !matches!(token, "tok-0" | "tok-1"),
+    );
+    // One for nobody, ahead; one for the user, refused; one more for the user.
+    assert_eq!(route.get(), (200, None));
+    assert_eq!(route.get(), (200, None));
+    assert!(route.auth.seen().len() <= 4, "{}", route.auth.seen().len());
+    let sent = String::from_utf8_lossy(&route.api.bytes()).into_owned();
+    assert!(!sent.contains("the-apps-own") && !sent.contains(USER), "{sent}");
+    route.said_nothing_secret();
+}
+
+#[test]
+fn through_the_sidecar_an_api_that_refuses_every_token_is_no_loop() {
+    let route = Route::start(|number| grant(&format!("tok-{number}"), 1200), |_| false);
+    for _ in 0..20 {
+        assert_eq!(route.get(), (503, Some("token_refused".to_owned())));
+    }
+    assert!(
+        route.auth.seen().len() <= 3,
+        "{} token requests",
+        route.auth.seen().len()
+    );
+    assert!(route.api.count("GET /p/") <= 22, "{}", route.api.count("GET /p/"));
+    route.said_nothing_secret();
+}
+
+#[test]
+fn through_the_sidecar_nothing_is_asked_without_a_token() {
+    let route = Route::start(|_| refusal(), |_| true);
+    for _ in 0..20 {
+        assert_eq!(route.get(), (503, Some("token_unavailable".to_owned())));
+    }
+    assert!(route.api.bytes().is_empty());
+    assert!(
+        route.auth.seen().len() <= 2,
+        "{} token requests",
+        route.auth.seen().len()
+    );
+    route.said_nothing_secret();
 }

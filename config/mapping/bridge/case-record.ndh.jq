@@ -11,7 +11,7 @@ def by_crn: .params.identifier | test("^[A-Z][0-9]{6}$");
 def by_noms: .params.identifier | test("^[A-Z][0-9]{4}[A-Z]{2}$");
 def missing:
   refusal(404; "Person with \(if by_crn then "crn" else "nomsId" end) of \(.params.identifier) not found");
-def present: with_entries(select(.value | . != null and . != "" and . != [] and . != {}));
+def present: map_values(select(. != null and . != "" and . != [] and . != {}));
 
 # Active MAPPA registrations only, the one that began last, M1 to M3; else 0.
 def mappa_level:

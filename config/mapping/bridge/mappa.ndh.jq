@@ -6,7 +6,7 @@
 # last. What the standard API does not give (team, officer, probationArea, notes) is dropped.
 def refusal($status; $text): {status: $status, body: {status: $status, message: $text}};
 def message: .body | objects | (.developerMessage, .message, .error) | strings | select(. != "");
-def kept: with_entries(select(.value != null));
+def kept: map_values(values);
 
 if .status == 200 then
   .body

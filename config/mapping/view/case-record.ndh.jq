@@ -28,7 +28,7 @@ def of_registrations:
   def highest: map(.registerLevel.code | code | last_digit) | max // 0;
   def level: {M1: 1, M2: 2, M3: 3}[.registerLevel.code | code] // 0;
   def start: .startDate | if type == "string" then . else "" end;
-  [(if type == "array" then .[] else .registrations[]? end) | objects | select(.active == true)]
+  [.registrations[]? | objects | select(.active == true)]
   | map(select(.registerLevel.code | code | startswith("M"))) as $levelled
   | map(select(is_mapp)) as $mapp
   | ($levelled | highest) as $highest
@@ -59,7 +59,7 @@ def of_managers:
 
 def readable:
   (.all.body | type == "object")
-  and (.registrations.body | type == "object" or type == "array")
+  and (.registrations.body | type == "object")
   and (.resourcing | .status == 404 or (.body | type == "object"))
   and (.managers.body | type == "array");
 

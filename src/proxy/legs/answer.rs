@@ -8,6 +8,7 @@ use crate::clock;
 use crate::fault::Fault;
 use crate::proxy::aside::Job;
 use crate::proxy::client::Client;
+use crate::proxy::exchange::Progress;
 use crate::proxy::forward::fail;
 use crate::proxy::intake::Forwarded;
 use crate::proxy::plan::{Lane, Leg};
@@ -69,6 +70,12 @@ pub(in crate::proxy) async fn answer(
         result = put(worker, world, lane, leg, &asked, story).await;
     }
     story.meter = Some(leg.meter.clone());
+    // What went into memory was not yet the caller's: a failure from here on is still answered.
+    story.progress = Progress {
+        request_bytes: asked.content.len() as u64,
+        first_byte: story.progress.first_byte,
+        ..Progress::default()
+    };
     if leg.which == switch::Leg::Ndh {
         lane.ledger.used_ndh(fell_back);
     }
@@ -83,18 +90,21 @@ pub(in crate::proxy) async fn answer(
     };
     client.out.clear();
     client.out_sent = 0;
-    match &reply {
+    let bytes = match &reply {
         Some(Reply { status, body }) => {
             let text = body.as_ref().map(serde_json::Value::to_string).unwrap_or_default();
             story.status = *status;
-            raw.first()
-                .write(&mut client.out, Some((*status, text.as_bytes())), manner);
+            let made = Some((*status, text.as_bytes()));
+            raw.first().write(&mut client.out, made, manner);
+            text.len()
         }
         None => {
             story.status = raw.first().status;
             raw.first().write(&mut client.out, None, manner);
+            raw.first().body.len()
         }
-    }
+    } as u64;
+    story.progress.reply_bytes = bytes;
     let sent = client.send(REPLY_PATIENCE).await;
     if let Some(other) = legs.compare {
         // After a fallback the standard leg has just failed: there is nothing to compare with.
@@ -161,7 +171,7 @@ pub(in crate::proxy) fn set_aside(
     raw: Raw,
 ) {
     let Some(aside) = &world.plan.aside else { return };
-    let dropped = match aside.room(raw.size() + asked.size()) {
+    let dropped = match aside.budget.share(raw.size() + asked.size()) {
         None => "memory",
         Some(held) => {
             let job = Job {

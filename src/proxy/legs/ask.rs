@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use zeroize::Zeroize as _;
 
 use crate::fault::{Code, Fault};
 use crate::proxy::client::Client;
@@ -238,7 +239,7 @@ async fn one(
     // What went into memory has not reached the caller: a failure can still be said in a reply.
     story.progress.answered = false;
     // The token stood in it.
-    workspace.head.fill(0);
+    workspace.head.zeroize();
     worker.give_back(workspace);
     let Stream::Memory(memory) = client.stream else {
         return Err(Fault::new(Code::UpstreamInvalid, "the reply went elsewhere"));

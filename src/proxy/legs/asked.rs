@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use zeroize::Zeroize as _;
+
 use crate::route::Captures;
 
 /// A request, independent of the caller's connection.
@@ -65,6 +67,13 @@ pub fn is_safe(method: &str) -> bool {
 pub fn params(captures: &Captures<'_>) -> Vec<(String, String)> {
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     captures.iter().map(owned).collect()
+}
+
+impl Drop for Asked {
+    /// The application's own token stands in the head.
+    fn drop(&mut self) {
+        self.head.zeroize();
+    }
 }
 
 impl fmt::Debug for Asked {

@@ -40,7 +40,7 @@ pub struct Evidence {
     pub not_comparable: BTreeMap<String, u64>,
     /// Replies of a leg that does not accept our credentials.
     pub refused: PerLeg<u64>,
-    /// The last result of the leg in a comparison was a refusal.
+    /// The last result of the leg was a refusal.
     pub refuses: PerLeg<bool>,
     /// Differing pairs that were asked again after a pause.
     pub asked_again: u64,
@@ -166,6 +166,10 @@ impl Evidence {
         // A refusal within a millisecond is not what the leg is measured by.
         if !answer.error {
             answers.latency.add(answer.took);
+        }
+        // What answers the application accepts our credentials, compared or not.
+        if answer.to_application && !answer.error {
+            *self.refuses.of_mut(answer.leg) = false;
         }
         if answer.leg == Leg::Standard {
             let recent = self.window.at(moment);

@@ -52,7 +52,7 @@ fn every_pair_with_a_result_is_counted_once_and_others_apart() {
 }
 
 #[test]
-fn a_leg_refuses_until_a_comparison_succeeds_again() {
+fn a_leg_refuses_until_something_succeeds_again() {
     let mut evidence = Evidence::default();
     evidence.judged(NOW, &Verdict::Refused(Leg::Ndh));
     assert!(evidence.refuses.ndh && !evidence.refuses.standard);
@@ -61,6 +61,11 @@ fn a_leg_refuses_until_a_comparison_succeeds_again() {
     evidence.judged(NOW, &Verdict::Match);
     assert!(!evidence.refuses.ndh);
     assert_eq!(evidence.refused.ndh, 1);
+    evidence.judged(NOW, &Verdict::Refused(Leg::Standard));
+    evidence.answered(NOW, answer(Leg::Standard, true));
+    assert!(evidence.refuses.standard);
+    evidence.answered(NOW, answer(Leg::Standard, false));
+    assert!(!evidence.refuses.standard, "the application was answered");
 }
 
 #[test]

@@ -72,6 +72,8 @@ pub enum Short {
     Latency,
     /// A leg does not accept our credentials.
     Refused,
+    /// The gate broke, and no operator has looked yet.
+    RolledBack,
     /// NDH is still needed.
     Ndh,
 }
@@ -88,6 +90,7 @@ impl Short {
             Self::Errors => "errors",
             Self::Latency => "latency",
             Self::Refused => "refused",
+            Self::RolledBack => "rolled_back",
             Self::Ndh => "ndh",
         }
     }
@@ -173,18 +176,7 @@ pub fn judge(terms: &Terms, mode: Mode, evidence: &Evidence) -> Decision {
     } else {
         next
     };
-    if terms.able.compare {
-        lacks.extend(few("samples", evidence.compared, gate.min_samples));
-    }
-    if mode.lets_standard_answer() {
-        let least = if terms.able.compare {
-            gate.window_samples
-        } else {
-            gate.min_samples
-        };
-        let answered = evidence.answers.standard.to_application;
-        lacks.extend(few("answers by standard to the application", answered, least));
-    }
+    lacks.extend(samples(terms, mode, evidence));
     lacks.extend(differing(gate, evidence));
     let answers = &evidence.answers.standard;
     lacks.extend(errors(gate, answers.errors, answers.count));
@@ -208,6 +200,35 @@ fn from_ndh(terms: &Terms) -> Option<Lack> {
              is a decision that no evidence here supports",
         )
     })
+}
+
+/// Pairs that were compared, and answers that the application got from standard.
+fn samples(terms: &Terms, mode: Mode, evidence: &Evidence) -> Vec<Lack> {
+    let gate = &terms.gate;
+    let mut lacks = Vec::new();
+    // Where standard answers everybody, comparing is a choice, and withdrawing NDH ends it.
+    let compares = terms.able.compare && (mode != Mode::Standard || terms.compare);
+    if compares {
+        let mut lack = few("samples", evidence.compared, gate.min_samples);
+        if let Some(lack) = &mut lack
+            && mode == Mode::Canary
+            && !terms.compare
+        {
+            lack.sentence
+                .push_str("; nothing is compared in canary while `compare = false`");
+        }
+        lacks.extend(lack);
+    }
+    if mode.lets_standard_answer() {
+        let least = if compares {
+            gate.window_samples
+        } else {
+            gate.min_samples
+        };
+        let answered = evidence.answers.standard.to_application;
+        lacks.extend(few("answers by standard to the application", answered, least));
+    }
+    lacks
 }
 
 fn few(of: &str, found: u64, least: u64) -> Option<Lack> {

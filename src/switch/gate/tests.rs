@@ -128,6 +128,22 @@ fn the_way_to_standard_takes_answers_to_the_application() {
 }
 
 #[test]
+fn where_comparing_is_off_a_canary_says_so_and_standard_is_judged_by_its_answers() {
+    let mut evidence = Evidence::default();
+    answers(&mut evidence, 500, 0, 20);
+    assert_eq!(
+        lacks(Mode::Canary, &terms(), &evidence),
+        ["0 of 500 samples; nothing is compared in canary while `compare = false`"]
+    );
+    assert!(judge(&terms(), Mode::Standard, &evidence).go);
+    let compares = Terms {
+        compare: true,
+        ..terms()
+    };
+    assert_eq!(lacks(Mode::Standard, &compares, &evidence), ["0 of 500 samples"]);
+}
+
+#[test]
 fn what_cannot_be_compared_is_never_go_from_ndh_and_judged_by_its_answers_later() {
     let able = Able {
         compare: false,
