@@ -231,7 +231,9 @@ pub fn person(lane: &Lane, captures: &Captures<'_>, seed: u64) -> Option<u64> {
     let value = captures.get(lane.person.as_deref()?)?;
     let mut hasher = DefaultHasher::new();
     seed.hash(&mut hasher);
-    value.bytes().for_each(|byte| byte.to_ascii_uppercase().hash(&mut hasher));
+    value
+        .bytes()
+        .for_each(|byte| byte.to_ascii_uppercase().hash(&mut hasher));
     Some(hasher.finish())
 }
 
