@@ -101,7 +101,10 @@ pub(in crate::proxy) async fn answer(
         }
         None => {
             story.status = raw.first().status;
-            raw.first().write(&mut client.out, None, manner);
+            // Content that GET would bring made anew is not what the head speaks of.
+            let anew = terms.to_head && (leg.response.is_some() || lane.fields.is_some());
+            let made = anew.then_some((story.status, &b""[..]));
+            raw.first().write(&mut client.out, made, manner);
             raw.first().body.len()
         }
     } as u64;
