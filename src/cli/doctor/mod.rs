@@ -240,6 +240,7 @@ impl<'a> Ground<'a> {
                 method: method.to_owned(),
                 target: format!("{}{path}", upstream.base_path),
                 host: host.clone().into_bytes(),
+                authorization: None,
                 first_byte: args.patience.unwrap_or(times.first_byte),
                 proves,
             },
@@ -255,6 +256,7 @@ impl<'a> Ground<'a> {
             method: String::from("HEAD"),
             target: String::from("/"),
             host: self.host.clone(),
+            authorization: None,
             first_byte: self.endpoint.handshake,
             proves: false,
         }
