@@ -139,7 +139,11 @@ impl Connector {
     }
 }
 
-pub(super) async fn exchange(endpoint: &Endpoint, connector: Option<&TlsConnector>, request: Request) -> Result<Reply, Fault> {
+pub(super) async fn exchange(
+    endpoint: &Endpoint,
+    connector: Option<&TlsConnector>,
+    request: Request,
+) -> Result<Reply, Fault> {
     let dialled = dial::dial(endpoint, connector).await;
     let (stream, secured) = dialled.map_err(|DialError { fault, .. }| fault)?;
     let peer = endpoint.to_string();

@@ -198,14 +198,24 @@ mod tests {
             let read = |reply: &Reply| reply::of_server(reply, "a:1", false, 0);
             once(Duration::from_secs(1), async { Ok(reply) }, read)
         };
-        let well = came(reply(200, r#"{"access_token":"tok-1","token_type":"Bearer","expires_in":60}"#)).await;
+        let well = came(reply(
+            200,
+            r#"{"access_token":"tok-1","token_type":"Bearer","expires_in":60}"#,
+        ))
+        .await;
         assert_eq!(well.token_type.as_deref(), Some("Bearer"));
         assert_eq!(well.expires_in, Some(Duration::from_secs(60)));
-        assert_eq!(well.token.as_ref().ok().map(|token| token.expose().as_str()), Some("tok-1"));
+        assert_eq!(
+            well.token.as_ref().ok().map(|token| token.expose().as_str()),
+            Some("tok-1")
+        );
         assert!(!format!("{well:?}").contains("tok-1"), "{well:?}");
         let page = came(reply(503, " <html>")).await;
         assert!(page.page && page.token.is_err() && page.status == Some(503));
-        assert_eq!(came(reply(401, r#"{"error":"invalid_client"}"#)).await.word, Some("invalid_client"));
+        assert_eq!(
+            came(reply(401, r#"{"error":"invalid_client"}"#)).await.word,
+            Some("invalid_client")
+        );
     }
 
     #[tokio::test]

@@ -33,7 +33,9 @@ pub(super) async fn ask(stream: &mut Stream, request: &Request, peer: &str) -> R
                 value.set_sensitive(true);
                 value
             });
-            value.map_err(http::Error::from).and_then(|value| asked.header("authorization", value).body(()))
+            value
+                .map_err(http::Error::from)
+                .and_then(|value| asked.header("authorization", value).body(()))
         }
         None => asked.body(()),
     };
