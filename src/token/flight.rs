@@ -17,7 +17,7 @@ use crate::config::settings::{DeliusLogon, Source};
 use crate::secret::Secret;
 
 /// Whom Delius logs on where no user is named.
-const NATIONAL_USER: &str = "NationalUser";
+pub(super) const NATIONAL_USER: &str = "NationalUser";
 
 /// A fetch that was sent out and has to be made.
 #[derive(Debug)]
