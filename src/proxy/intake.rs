@@ -143,7 +143,7 @@ pub(super) fn order(
     };
     let Choice { leg, fallback, compare } = choose(lane, method, who).ok_or_else(unknown)?;
     story.meter = Some(leg.meter.clone());
-    story.lane = (lane.rule.mode != Mode::Ndh).then(|| lane.clone());
+    story.lane = (lane.rule.effective.mode != Mode::Ndh).then(|| lane.clone());
     if let Length::Known(bytes) = incoming.framing.length
         && bytes > lane.body_limit
     {

@@ -108,7 +108,7 @@ pub(super) fn record(worker: &Worker, story: &Story, workspace: &Workspace) {
         meter: story.meter.as_deref(),
         method: story.method.as_str(),
         unit: story.lane.as_ref().map(|lane| lane.rule.unit.as_ref()),
-        mode: story.lane.as_ref().map(|lane| lane.rule.mode.as_str()),
+        mode: story.lane.as_ref().map(|lane| lane.rule.effective.mode.as_str()),
         fallback: story.fallback.as_deref(),
         status: story.status,
         code: story.fault.as_ref().map(|fault| fault.code),
