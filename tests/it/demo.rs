@@ -51,7 +51,11 @@ impl Served {
 
     /// The curl lines: what for, the line, and the status or `refused`.
     fn lines(&self) -> Vec<(String, String, String)> {
-        let lines = self.told["curl"].as_array().expect("curl lines");
+        self.offered("curl")
+    }
+
+    fn offered(&self, kind: &str) -> Vec<(String, String, String)> {
+        let lines = self.told[kind].as_array().expect(kind);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         lines
             .iter()
@@ -116,6 +120,11 @@ fn the_demo_shows_every_step_and_leaves_nothing_behind() {
         "no route",
         "write",
         "rotated under load",
+        "both sides are asked",
+        "gate",
+        "canary",
+        "by OAuth",
+        "roll back by themselves",
     ] {
         assert!(titles.iter().any(|title| title.contains(topic)), "{topic}: {titles:?}");
     }
@@ -123,6 +132,35 @@ fn the_demo_shows_every_step_and_leaves_nothing_behind() {
         assert_eq!(step["verdict"], "shown", "{step:#}");
     }
     assert_eq!((&told["shown"], &told["failed"]), (&steps.len().into(), &0.into()));
+    let said = |topic: &str| {
+        let step = steps
+            .iter()
+            .find(|step| step["title"].as_str().is_some_and(|title| title.contains(topic)));
+        step.expect(topic)["lines"].to_string()
+    };
+    for known in [
+        "resourcing-default",
+        "resourcing-scope-or-defect",
+        "mappa-highest-versus-latest",
+        "mappa-rule-too-wide",
+    ] {
+        assert!(
+            said("both sides are asked").contains(known),
+            "{known}: {}",
+            said("both sides are asked")
+        );
+    }
+    let gate = said("gate");
+    assert!(
+        gate.contains("NO-GO for canary") && gate.contains("\"GO for canary"),
+        "{gate}"
+    );
+    assert!(said("by OAuth").contains("NDH 0"), "{}", said("by OAuth"));
+    assert!(
+        said("roll back").contains("rolled back from standard to shadow"),
+        "{}",
+        said("roll back")
+    );
     let left = std::fs::read_dir(files.path()).expect("the directory").count();
     assert_eq!(left, 0, "files are left in the temporary directory");
 }
@@ -141,6 +179,7 @@ fn what_demo_serve_offers_works_for_whoever_copies_it() {
         ("does not know", 404),
         ("two people", 409),
         ("no route", 421),
+        ("which has a token", 200),
         ("metrics", 200),
     ];
     for (topic, status) in expected {
@@ -171,9 +210,25 @@ fn what_demo_serve_offers_works_for_whoever_copies_it() {
     } else {
         eprintln!("curl is not installed: its lines were tried without TLS only");
     }
+    let commands = served.offered("commands");
+    for words in ["status", "report", "explain", "set"] {
+        let word = format!(" route {words} ");
+        assert!(
+            commands.iter().any(|(_, line, _)| line.contains(&word)),
+            "{words}: {commands:?}"
+        );
+    }
+    for (what, line, outcome) in &commands {
+        let output = Command::new("sh").arg("-c").arg(line).output().expect("a shell");
+        let code = output.status.code().unwrap_or(-1);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(&format!("exit code {code}"), outcome, "{what}: {line}\n{errors}");
+        assert!(!output.stdout.is_empty(), "{what}: {line}");
+    }
     let gateway = lines
         .iter()
-        .find_map(|(_, line, _)| line.split("https://").nth(1))
+        .find(|(what, _, _)| what.contains("gateway"))
+        .and_then(|(_, line, _)| line.split("https://").nth(1))
         .expect("the gateway's line");
     let gateway: SocketAddr = gateway
         .split('/')

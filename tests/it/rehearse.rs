@@ -103,8 +103,41 @@ fn a_drill_loses_no_request_and_leaves_nothing_behind() {
         assert!(number(&withdrawn["requests_after"]) > 0, "{withdrawn:#}");
         assert_eq!(withdrawn["receipt"]["why"], "fall_back", "{withdrawn:#}");
     }
+    check_clients(&told);
     assert_eq!(count(files.path()), 0, "files are left in the temporary directory");
     assert_eq!(processes(files.path()), 0, "processes are left");
+}
+
+/// The OAuth pair and the key that signs its tokens.
+fn check_clients(told: &Value) {
+    let clients = told["clients"].as_array().expect("clients that were changed");
+    let name = |client: &Value, key: &str| client[key].as_str().unwrap_or_default().to_owned();
+    let names: Vec<_> = clients
+        .iter()
+        .map(|client| format!("{} for {}", name(client, "client"), name(client, "before")))
+        .collect();
+    let expected = [
+        "delius-sidecar-1 for delius-sidecar",
+        "delius-sidecar-2 for delius-sidecar-1",
+    ];
+    assert_eq!(names, expected);
+    for client in clients {
+        assert_eq!(client["requests_on_old"], 0, "{client:#}");
+        assert!(number(&client["requests_after"]) > 0, "{client:#}");
+    }
+    let broken = told["broken_clients"].as_array().expect("pairs that cannot work");
+    let kinds: Vec<&str> = broken.iter().filter_map(|broken| broken["what"].as_str()).collect();
+    for kind in ["wrong secret", "without its secret", "swapped"] {
+        assert!(kinds.iter().any(|what| what.contains(kind)), "{kind}: {kinds:?}");
+    }
+    for broken in broken {
+        assert_eq!(broken["requests_on_other"], 0, "{broken:#}");
+        assert!(number(&broken["requests"]) > 0, "{broken:#}");
+    }
+    let keys = told["keys"].as_array().expect("signing keys that were dropped");
+    assert_eq!(keys.len(), 1);
+    assert_eq!(keys[0]["refreshes"], 1, "{:#}", keys[0]);
+    assert!(number(&keys[0]["requests_after"]) > 0, "{:#}", keys[0]);
 }
 
 /// A drill that is under way; ended with its value.

@@ -18,6 +18,8 @@ use crate::switch::report::{Report, Unit};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// A new standing is taken up by every thread within this time of being told.
+const TAKEN_UP: Duration = Duration::from_millis(100);
 /// How long an override of the demo holds.
 const HOLD: &str = "1h";
 
@@ -28,6 +30,8 @@ pub(super) const READS: [&str; 4] = ["all", "registrations", "risk/resourcing/la
 pub(super) struct Operator<'a> {
     pub(super) scene: &'a Scene,
     stop: &'a Stop,
+    /// Tokens that Auth had been asked for before.
+    pub(super) tokens: u64,
     /// Of the step under way.
     pub(super) lines: Vec<Line>,
 }
@@ -40,10 +44,11 @@ pub(super) struct Counted {
 }
 
 impl<'a> Operator<'a> {
-    pub(super) const fn new(scene: &'a Scene, stop: &'a Stop) -> Self {
+    pub(super) fn new(scene: &'a Scene, stop: &'a Stop) -> Self {
         Self {
             scene,
             stop,
+            tokens: tokens(scene),
             lines: Vec::new(),
         }
     }
@@ -84,6 +89,14 @@ impl<'a> Operator<'a> {
         let done = answer.body["done"].as_str();
         let done = done.ok_or_else(|| format!("refused: {} {}", answer.status, answer.body))?;
         self.lines.push(Line::Came(done.to_owned()));
+        self.settle()
+    }
+
+    /// Until every thread knows what the main thread has said already.
+    pub(super) fn settle(&self) -> Result<(), String> {
+        if self.stop.wait(TAKEN_UP) {
+            return Err("interrupted".to_owned());
+        }
         Ok(())
     }
 
@@ -190,6 +203,11 @@ impl<'a> Operator<'a> {
             standard: sum.standard + one.standard,
         })
     }
+}
+
+/// How many tokens Auth was asked for so far.
+pub(super) fn tokens(scene: &Scene) -> u64 {
+    scene.standard().auth.requests("POST", "/auth/oauth/token")
 }
 
 /// Replies by person.
