@@ -212,6 +212,7 @@ mod tests {
             server_chain: Vec::new(),
             server_version: version,
             status,
+            challenge: None,
             date: None,
             fault: fault.map(|(code, detail)| Fault::new(code, detail)),
         }

@@ -52,7 +52,7 @@ pub(in crate::proxy) async fn answer(
     if let (Some(fallback), true) = (&legs.fallback, failed(&result)) {
         let why = match &result {
             Err(fault) => fault.code.as_str().to_owned(),
-            Ok((raw, _)) => raw.status().to_string(),
+            Ok((raw, _)) => format!("status_{}", raw.status()),
         };
         if worker.may_warn() {
             let detail = result.as_ref().err().map(|fault| fault.detail.as_ref());
@@ -71,6 +71,7 @@ pub(in crate::proxy) async fn answer(
         fell_back = true;
         // It has its own time: what standard took is not to be missing at the end.
         let began = std::mem::replace(&mut story.began, Instant::now());
+        story.fallback = Some(why);
         result = put(worker, world, lane, leg, &asked, story).await;
         story.began = began;
     }
@@ -112,7 +113,7 @@ pub(in crate::proxy) async fn answer(
             raw.first().body.len()
         }
     } as u64;
-    story.progress.reply_bytes = bytes;
+    story.progress.reply_bytes = if terms.to_head { 0 } else { bytes };
     let sent = client.send(REPLY_PATIENCE).await;
     if let Some(other) = legs.compare {
         // After a fallback the standard leg has just failed: there is nothing to compare with.

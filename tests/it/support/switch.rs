@@ -358,13 +358,6 @@ impl Scene {
         let address = self.sidecar.observe.expect("observed");
         Client::connect(address).get(path).expect("a page").text()
     }
-
-    /// The value of the first metric line that begins so.
-    pub(crate) fn metric(&self, begins: &str) -> Option<f64> {
-        let text = self.page("/metrics");
-        let found = text.lines().find_map(|line| line.strip_prefix(begins))?;
-        found.split_whitespace().last()?.parse().ok()
-    }
 }
 
 /// Which leg a reply is from.
