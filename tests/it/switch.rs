@@ -1,11 +1,17 @@
-//! Modes: who answers, who is asked beside it, how that is changed, and that no request suffers from the change.
+//! Modes: who answers, who is asked beside it, and how that is changed.
+//!
+//! By an operator through the control socket, by the configuration, and back by itself. The legs are scripted and remember
+//! what they were asked, so that what did not happen can be said as well.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::support::scripted::Say;
-use crate::support::switch::{SHORT, Switch, all, leg_of, legs, manager, noms, registrations, standard, wait_for};
+use crate::support::switch::{
+    SHORT, Switch, all, leg_of, legacy, legs, manager, noms, registrations, standard, wait_for,
+};
 
 const SHADOW: &str = "mode = \"shadow\"";
 const STANDARD: &str = "mode = \"standard\"";
@@ -172,6 +178,26 @@ fn in_standard_with_fallback_ndh_answers_when_standard_fails() {
 }
 
 #[test]
+fn a_fallback_has_its_own_time() {
+    let (ndh, other) = legs();
+    other.act(|_| Say::Hang);
+    ndh.act(|asked| Say::After(Duration::from_millis(300), Box::new(legacy(asked))));
+    let scene = Switch::new(&ndh.url(), &other.url())
+        .unit("mode = \"standard\"\nfallback = true")
+        .table(
+            "upstream.ndh.timeouts",
+            "connect = \"200ms\"\nfirst_byte = \"1500ms\"\ntotal = \"2s\"",
+        )
+        .table(
+            "upstream.standard.timeouts",
+            "connect = \"200ms\"\nfirst_byte = \"2500ms\"\ntotal = \"3s\"",
+        )
+        .start();
+    // Standard takes more than all that ndh may.
+    assert_eq!(scene.leg(&all("Q0001AA")), "ndh");
+}
+
+#[test]
 fn in_standard_with_compare_ndh_is_asked_too_and_nobody_waits_for_it() {
     let (ndh, other) = legs();
     let scene = Switch::new(&ndh.url(), &other.url())
@@ -274,4 +300,46 @@ fn an_override_outlives_a_reload_and_a_restart() {
         .wait_line(|line| line["level"] == "warn" && line.to_string().contains("switch.json"));
     assert!(said.is_some(), "{}", scene.sidecar.printed());
     assert_eq!(scene.leg(&all("Q0001AA")), "ndh");
+}
+
+#[test]
+fn what_is_under_way_ends_with_the_leg_that_it_began_with() {
+    let (ndh, other) = legs();
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    ndh.act(move |asked| {
+        let _ = gate.lock().expect("gate").recv_timeout(crate::support::patience());
+        legacy(asked)
+    });
+    let scene = Switch::new(&ndh.url(), &other.url()).start();
+    let mut client = scene.client();
+    client.send(format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", all("Q0001AA")));
+    wait_for("ndh is asked", || ndh.total() == 1);
+    scene.set("standard", None);
+    wait_for("standard answers", || {
+        other.total() > 0 || scene.leg(&all("Q0002AA")) == "standard"
+    });
+    open.send(()).expect("open");
+    assert_eq!(leg_of(&client.reply("GET").expect("a reply")), "ndh");
+    assert_eq!(
+        leg_of(&client.get(&all("Q0001AA")).expect("a reply")),
+        "standard",
+        "on the same connection"
+    );
+}
+
+#[test]
+fn a_state_that_cannot_be_written_is_said_and_stops_nothing() {
+    let (ndh, other) = legs();
+    let place = tempfile::tempdir().expect("a directory");
+    let state = place.path().join("not").join("there").join("switch.json");
+    let scene = Switch::new(&ndh.url(), &other.url())
+        .table("switch", &format!("state = {:?}", state.display().to_string()))
+        .start();
+    scene.set("standard", None);
+    wait_for("standard answers", || scene.leg(&all("Q0001AA")) == "standard");
+    let said = scene
+        .sidecar
+        .wait_line(|line| line["level"] == "warn" && line.to_string().contains("could not be written"));
+    assert!(said.is_some(), "{}", scene.sidecar.printed());
 }

@@ -1,4 +1,7 @@
 //! Canary: a person has one truth, over routes, letter case, connections, workers and a growing share.
+//!
+//! Two hundred invented people are asked for again and again; which of them standard answers must never depend on how, by
+//! which worker, or by which process.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,7 @@
 //! Gates: GO and NO-GO with what is missing, and the roll-back that nobody has to order.
+//!
+//! The standard leg is broken on purpose: it lies, it does not know people, it fails. The last word has the configuration
+//! that is shipped, against the stand-ins.
 
 use serde_json::{Value, json};
 
@@ -95,6 +98,29 @@ fn errors_of_the_standard_leg_roll_back_also_with_nothing_compared() {
             alarmed(&scene);
         }
     }
+}
+
+#[test]
+fn a_token_server_that_is_down_and_a_circuit_that_opens_roll_back_as_well() {
+    let (ndh, other) = legs();
+    let auth = Scripted::start(|_| Say::Reset);
+    let scene = with_gate(&ndh, &other, "mode = \"standard\"")
+        .token(&auth.url())
+        .start();
+    let unit = until_rolled_back(&scene);
+    assert_eq!(unit["rolled_back"]["from"], "standard");
+    assert_eq!(other.total(), 0, "nothing is sent without a token");
+    alarmed(&scene);
+    let scene = with_gate(&ndh, &other, "mode = \"standard\"")
+        .only(
+            "upstream.standard.breaker",
+            "min_results = 4\nmin_persons = 2\nopen_for = \"1h\"",
+        )
+        .start();
+    other.act(|_| Say::Json(500, Value::Null));
+    let unit = until_rolled_back(&scene);
+    assert!(unit["rolled_back"]["reasons"].to_string().contains("error"), "{unit}");
+    alarmed(&scene);
 }
 
 #[test]

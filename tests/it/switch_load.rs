@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::support::raw::Client;
-use crate::support::scripted::{Asked, Scripted, tokens};
-use crate::support::switch::{Scene, Switch, all, legs, manager, noms, registrations, wait_for};
+use crate::support::scripted::{Asked, Say, Scripted, tokens};
+use crate::support::switch::{SHORT, Scene, Switch, all, legs, manager, noms, registrations, standard, wait_for};
 
 /// Requests of one phase by their number.
 #[derive(Default)]
@@ -173,7 +175,10 @@ const WAY: [&str; 6] = ["shadow", "canary", "standard", "ndh", "standard", "shad
 fn load_goes_through_every_change_by_an_operator_with_no_request_failed_or_doubled() {
     let (ndh, other) = legs();
     let auth = tokens("tok", 600);
-    let scene = Switch::new(&ndh.url(), &other.url()).token(&auth.url()).start();
+    let scene = Switch::new(&ndh.url(), &other.url())
+        .token(&auth.url())
+        .table("listen", "workers = 2")
+        .start();
     through(&scene, (&ndh, &other), &WAY, |mode| {
         scene.set(mode, (mode == "canary").then_some(0.4));
     });
@@ -198,4 +203,48 @@ fn load_goes_through_every_change_by_the_configuration_with_no_request_failed_or
         mode.clone_into(&mut now);
         scene.wait_mode(mode);
     });
+}
+
+#[test]
+fn with_fallback_no_read_fails_while_the_standard_leg_comes_and_goes() {
+    let (ndh, other) = legs();
+    let auth = tokens("tok", 600);
+    let count = AtomicUsize::new(0);
+    other.act(move |asked| match count.fetch_add(1, Ordering::Relaxed) % 7 {
+        0 => Say::Json(500, Value::Null),
+        1 => Say::Reset,
+        2 => Say::Json(401, Value::Null),
+        3 => Say::Raw(503, "Content-Type: text/html\r\n".to_owned(), b"<html>".to_vec()),
+        4 => Say::Raw(200, "Content-Type: text/html\r\n".to_owned(), b"<html>".to_vec()),
+        _ => standard(asked),
+    });
+    let scene = Switch::new(&ndh.url(), &other.url())
+        .token(&auth.url())
+        .unit("mode = \"standard\"\nfallback = true")
+        .only("group.person.gate", "window_samples = 1000000")
+        .table("upstream.ndh.timeouts", SHORT)
+        .table("upstream.standard.timeouts", SHORT)
+        .start();
+    let threads: Vec<_> = (0..6)
+        .map(|thread| {
+            let listen = scene.sidecar.listen;
+            std::thread::spawn(move || {
+                let mut client = Client::connect(listen);
+                for number in 0..50 {
+                    let person = noms(thread * 100 + number);
+                    let reply = client.get(&all(&person)).expect("a reply");
+                    assert_eq!(reply.status, 200, "{}", reply.text());
+                    let body: Value = serde_json::from_slice(&reply.body).expect("JSON");
+                    assert_eq!((&body["noms"], &body["tier"]), (&person.as_str().into(), &"A1".into()));
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().expect("load");
+    }
+    let evidence = scene.evidence();
+    let fallbacks = evidence["fallbacks"].as_u64().unwrap_or(0);
+    assert_eq!(ndh.total() as u64, fallbacks, "{evidence}");
+    assert!((50..=250).contains(&fallbacks), "{evidence}");
 }

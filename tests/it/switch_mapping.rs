@@ -1,4 +1,6 @@
 //! What reaches the application of a reply that was understood: programs, fields, parts, and what happens where they fail.
+//!
+//! Whatever cannot be understood is an error of the sidecar, and nothing of the reply may stand in it.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,6 @@
 //! The standard leg misbehaves while it is only compared: the application notices nothing, and what is held is bounded.
+//!
+//! Latency is measured against the same sidecar without the comparison; memory is what the kernel says of the process.
 
 use std::time::{Duration, Instant};
 
@@ -293,4 +295,24 @@ fn persons_that_one_leg_does_not_know_are_missing_and_errors_of_ndh_are_not_comp
         ),
         (&1.into(), &1.into(), &1.into())
     );
+}
+
+#[test]
+fn no_more_differences_wait_to_be_asked_again_than_the_bound() {
+    let (ndh, other) = legs();
+    other.act(|_| Say::Json(200, json!({"currentTier": "D3"})));
+    let scene = Switch::new(&ndh.url(), &other.url())
+        .unit(SHADOW)
+        .again_after("1s")
+        .table("switch.shadow", "again = 5\nqueue = 1000")
+        .start();
+    load(&scene, 60);
+    let unit = scene.wait_unit("all judged", |unit| {
+        let evidence = &unit["evidence"];
+        let again = evidence["dropped"]["again"].as_u64().unwrap_or(0);
+        again > 0 && evidence["compared"].as_u64().unwrap_or(0) + again == 60
+    });
+    let evidence = &unit["evidence"];
+    assert_eq!(evidence["asked_again"], evidence["mismatched"], "{evidence}");
+    assert!(evidence["dropped"]["again"].as_u64() >= Some(40), "{evidence}");
 }

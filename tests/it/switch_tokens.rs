@@ -1,4 +1,7 @@
 //! Tokens on the way of a request: what reaches the legs, how often the token server is asked, what the application sees.
+//!
+//! What tokens do by themselves is in `token`; here they go through the real binary. Times are short, and none is waited for
+//! but the end of a token.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -387,6 +390,14 @@ fn each_user_has_a_token_of_their_own_and_the_header_does_not_cross() {
     assert_eq!(
         sent[4..],
         ["JANE_GEN", "JOHN_GEN", "nobody", "JANE_GEN"].map(|user| format!("Bearer tok-of-{user}"))
+    );
+    // A name cannot become another parameter of the token request.
+    ask(Some("A&username=JANE_GEN&scope=all"));
+    let last = auth.asked().pop().expect("asked");
+    let form = String::from_utf8_lossy(&last.body).into_owned() + "&" + &last.query;
+    assert!(
+        form.contains("username=A%26username%3DJANE_GEN%26scope%3Dall"),
+        "{form}"
     );
     for asked in [ndh.asked(), other.asked()].concat() {
         assert_eq!(asked.header("x-delius-username"), None, "{}", asked.path);

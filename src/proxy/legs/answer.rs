@@ -4,6 +4,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::clock;
 use crate::fault::Fault;
 use crate::proxy::aside::Job;
@@ -67,8 +69,11 @@ pub(in crate::proxy) async fn answer(
         }
         leg = fallback;
         fell_back = true;
+        // It has its own time: what standard took is not to be missing at the end.
+        let began = std::mem::replace(&mut story.began, Instant::now());
         story.fallback = Some(why);
         result = put(worker, world, lane, leg, &asked, story).await;
+        story.began = began;
     }
     story.meter = Some(leg.meter.clone());
     // What went into memory was not yet the caller's: a failure from here on is still answered.

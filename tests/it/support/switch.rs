@@ -176,6 +176,14 @@ impl Switch {
         self
     }
 
+    /// How long after a difference both legs are asked again, in place of 20 ms.
+    pub(crate) fn again_after(mut self, pause: &str) -> Self {
+        self.routes = self
+            .routes
+            .replace("again_after = \"20ms\"", &format!("again_after = \"{pause}\""));
+        self
+    }
+
     /// In place of the group's three, these alone.
     pub(crate) fn routes(mut self, text: &str) -> Self {
         self.routes = text.to_owned();
