@@ -200,7 +200,7 @@ impl Registry {
                 target,
                 meter,
                 ledger.clone(),
-                rule.mode,
+                rule.effective.mode,
                 (route, settings),
             ))))
         };

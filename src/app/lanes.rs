@@ -12,7 +12,7 @@ use crate::mapping::Program;
 use crate::proxy::ledger::{Holds, Ledger};
 use crate::proxy::plan::{InFlight, Lane, Leg, Rule, Token};
 use crate::switch::evidence::Evidence;
-use crate::switch::{self, Mode};
+use crate::switch::{self, Effective, Mode};
 use crate::telemetry::metrics::RouteMeter;
 
 /// Fields that would make a reply which nobody here can read, or leave it out.
@@ -61,8 +61,7 @@ impl Ledgers {
         let (effective, terms) = units.of(unit);
         Rule {
             unit: unit.into(),
-            mode: effective.mode,
-            share: effective.share,
+            effective,
             fallback: terms.fallback,
             compare: terms.compare,
             holds: self.holds.entry(unit.to_owned()).or_default().clone(),
@@ -209,8 +208,7 @@ pub(super) fn of_gateway(name: String, meter: Arc<RouteMeter>, in_flight: Arc<In
         standard: None,
         rule: Rule {
             unit: name.as_str().into(),
-            mode: Mode::Ndh,
-            share: 0.0,
+            effective: Effective::default(),
             fallback: false,
             compare: false,
             holds: Arc::default(),
@@ -225,7 +223,7 @@ pub(super) fn of_gateway(name: String, meter: Arc<RouteMeter>, in_flight: Arc<In
 pub(super) fn vital(lanes: &[Arc<Lane>], targets: usize) -> Vec<bool> {
     let mut vital = vec![false; targets];
     for lane in lanes {
-        let answers = match lane.rule.mode {
+        let answers = match lane.rule.effective.mode {
             Mode::Ndh | Mode::Shadow => [&lane.ndh, &None],
             Mode::Canary => [&lane.ndh, &lane.standard],
             Mode::Standard => [&None, &lane.standard],

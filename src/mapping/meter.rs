@@ -32,7 +32,7 @@ impl Default for Bounds {
     /// Some tens of milliseconds at most, where a usual mapping takes some tens of microseconds.
     fn default() -> Self {
         Self {
-            steps: 500_000,
+            steps: 250_000,
             bytes: 16 * 1024 * 1024,
         }
     }
@@ -53,6 +53,8 @@ struct Meter {
     bytes: usize,
     /// Address of a local at the beginning of the run.
     base: usize,
+    /// The run is being left.
+    left: bool,
 }
 
 /// Outside of a run nothing is bounded: compiling a program builds no values.
@@ -60,6 +62,7 @@ const IDLE: Meter = Meter {
     steps: u64::MAX,
     bytes: usize::MAX,
     base: 0,
+    left: false,
 };
 
 thread_local! {
@@ -80,6 +83,7 @@ pub(super) fn within<T>(bounds: &Bounds, work: impl FnOnce() -> T) -> Result<T, 
         steps: bounds.steps,
         bytes: bounds.bytes,
         base: ptr::from_ref(&here).addr(),
+        left: false,
     });
     let done = panic::catch_unwind(AssertUnwindSafe(work));
     METER.set(before);
@@ -126,7 +130,9 @@ pub(super) fn term() {
 
 /// Leaves the run. Nothing pays while values are dropped; if something did, it would not unwind twice.
 pub(super) fn leave(spent: Spent) {
-    if !std::thread::panicking() {
+    let meter = METER.get();
+    if !meter.left {
+        METER.set(Meter { left: true, ..meter });
         panic::resume_unwind(Box::new(spent));
     }
 }

@@ -20,10 +20,6 @@ mod program;
 mod value;
 
 #[cfg(test)]
-mod hostile;
-#[cfg(test)]
-mod random;
-#[cfg(test)]
 mod tests;
 
 pub use fields::{Fields, FieldsError};

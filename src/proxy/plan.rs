@@ -16,7 +16,7 @@ use crate::config::settings::{Authorization, Comparison, Limits};
 use crate::identity::Front;
 use crate::mapping::{Fields, Program};
 use crate::route::{Captures, Match, Table, Template};
-use crate::switch::{self, Mode};
+use crate::switch::{self, Effective};
 use crate::telemetry::metrics::RouteMeter;
 use crate::token::Tokens;
 use crate::upstream::Target;
@@ -92,9 +92,7 @@ pub struct Lane {
 pub struct Rule {
     /// What switches together; the canary split is by unit and person.
     pub unit: Arc<str>,
-    pub mode: Mode,
-    /// Of persons, in `canary`.
-    pub share: f64,
+    pub effective: Effective,
     pub fallback: bool,
     pub compare: bool,
     pub holds: Arc<Holds>,

@@ -457,6 +457,53 @@ fn upstream_invalid_when_the_reply_is_not_http() {
     provoke(&sidecar, Code::UpstreamInvalid, 502);
 }
 
+/// With a token from this server; the client's files lie in the directory.
+fn with_token(world: World, server: SocketAddr, client: &std::path::Path) -> World {
+    let file = |name: &str| text(&client.join(name).display().to_string());
+    world
+        .set("upstream.ndh", "token", text("t"))
+        .set("token.t", "url", text(&format!("http://{server}/auth/oauth/token")))
+        .set("token.t", "client_id_file", file("client-id"))
+        .set("token.t", "client_secret_file", file("client-secret"))
+}
+
+#[test]
+fn token_unavailable() {
+    let upstream = Hostile::tls(pki().good_server(), |_, conn| {
+        conn.handshake();
+    });
+    let client = tempfile::tempdir().expect("a directory");
+    let sidecar = with_token(World::to(upstream.address()), nobody(), client.path()).start();
+    let reply = provoke(&sidecar, Code::TokenUnavailable, 503);
+    retry_after(&reply);
+    assert!(upstream.bytes().is_empty(), "nothing is asked without a token");
+}
+
+#[test]
+fn token_refused() {
+    let upstream = Hostile::tls(pki().good_server(), |_, conn| {
+        if conn.handshake() {
+            while conn.request().is_some() {
+                conn.write("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+            }
+        }
+    });
+    let server = Hostile::plain(|_, conn| {
+        if conn.request().is_some() {
+            let body = r#"{"access_token":"t","token_type":"bearer","expires_in":1200}"#;
+            let length = body.len();
+            conn.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"))
+                .close();
+        }
+    });
+    let client = tempfile::tempdir().expect("a directory");
+    for name in ["client-id", "client-secret"] {
+        std::fs::write(client.path().join(name), "x").expect("written");
+    }
+    let sidecar = with_token(World::to(upstream.address()), server.address(), client.path()).start();
+    provoke(&sidecar, Code::TokenRefused, 503);
+}
+
 /// The table and this file must not drift apart.
 #[test]
 fn every_code_of_the_table_is_provoked_here() {

@@ -447,13 +447,13 @@ fn a_server_that_says_nothing_costs_one_timeout() {
 #[test]
 fn a_token_that_is_over_is_not_sent_although_no_other_can_be_had() {
     let server = server(|number, _, _| match number {
-        0 => grant("tok-1", 1),
+        0 => grant("tok-1", 3),
         _ => answer("500 Internal Server Error", ""),
     });
     let kept = Kept::of(&url(server.address()));
     assert_eq!(kept.text(), "Bearer tok-1");
     kept.wait("it ends", |kept| kept.tokens.bearer("t", None).is_none());
-    let fault = kept.fetch_within(Duration::from_millis(900)).expect_err("no token");
+    let fault = kept.fetch().expect_err("no token");
     assert_eq!(fault.code, Code::TokenUnavailable);
     assert!(fault.detail.contains("500"), "{fault}");
     assert!(kept.tokens.bearer("t", None).is_none());
@@ -712,14 +712,9 @@ fn a_delius_logon_goes_over_the_upstreams_own_mutual_tls() {
     fs::write(&file, "cn=user,ou=people\n").expect("written");
     let kept = Kept::idle(directory);
     let address = server.address();
-    let asked = Arc::new(AtomicBool::new(false));
-    let place_asked = asked.clone();
     kept.tokens.set_places(move |upstream| {
         assert_eq!(upstream, "ndh");
-        if place_asked.swap(true, Ordering::AcqRel) {
-            return Ok(logon_place(address));
-        }
-        Err(Fault::new(Code::IdentityMissing, "there is no certificate to show"))
+        Ok(logon_place(address))
     });
     let table = |extra: &str| {
         kept.settings(&format!(
@@ -730,7 +725,6 @@ fn a_delius_logon_goes_over_the_upstreams_own_mutual_tls() {
     kept.tokens.apply(&table(""));
     let fault = kept.fetch().expect_err("an unknown user");
     assert!(fault.detail.contains("does not know the Delius user"), "{fault}");
-    assert!(asked.load(Ordering::Acquire));
     unknown.store(false, Ordering::Release);
     kept.tokens.apply(&table("refresh_ahead = \"30s\""));
     assert_eq!(kept.text(), "Bearer tok-1");
@@ -867,9 +861,9 @@ impl Route {
         let auth = server(move |number, _, _| grants(number));
         let api = Hostile::plain(move |_, conn: &mut Conn| {
             while let Some((head, _)) = conn.request() {
-                let token = head
-                    .lines()
-                    .find_map(|line| line.strip_prefix("authorization: Bearer "));
+                let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+                let token = fields.find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+                let token = token.and_then(|(_, value)| value.strip_prefix("Bearer "));
                 match token.is_some_and(&accepts) {
                     true => conn.write(answer("200 OK", "{}")),
                     false => conn.write("HTTP/1.1 401 x\r\nwww-authenticate: Bearer\r\ncontent-length: 0\r\n\r\n"),

@@ -79,7 +79,7 @@ pub(super) fn routes(plan: &Plan) -> Vec<Route> {
         name: lane.name.clone(),
         template: leg.meter.template().to_owned(),
         leg: leg.meter.leg().to_owned(),
-        mode: lane.rule.mode.as_str(),
+        mode: lane.rule.effective.mode.as_str(),
         requests: leg.meter.requests(),
     };
     let legs = |lane| {

@@ -30,13 +30,7 @@ pub struct Person<'a> {
 #[must_use]
 pub fn choose<'a>(lane: &'a Lane, method: &str, person: Person<'_>) -> Option<Choice<'a>> {
     let rule = &lane.rule;
-    let standard = match rule.mode {
-        Mode::Ndh | Mode::Shadow => false,
-        Mode::Canary => person
-            .name
-            .is_some_and(|name| switch::in_canary(switch::share_of(&rule.unit, name), rule.share)),
-        Mode::Standard => true,
-    };
+    let standard = switch::answering(&rule.unit, rule.effective, person.name) == switch::Leg::Standard;
     let standard = standard && !(person.held && rule.fallback && lane.ndh.is_some());
     let (answers, other) = if standard {
         (&lane.standard, &lane.ndh)
@@ -44,7 +38,7 @@ pub fn choose<'a>(lane: &'a Lane, method: &str, person: Person<'_>) -> Option<Ch
         (&lane.ndh, &lane.standard)
     };
     let twice = is_safe(method);
-    let compares = match rule.mode {
+    let compares = match rule.effective.mode {
         Mode::Ndh => false,
         Mode::Shadow => true,
         Mode::Canary | Mode::Standard => rule.compare,

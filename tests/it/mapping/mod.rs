@@ -1,8 +1,10 @@
 //! The programs in `config/mapping/` on the fixtures of both sides, and on invented people the fixtures do not have.
 
 mod bridge;
+mod hostile;
 mod invented;
 mod legacy;
+mod random;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,13 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value as Json, json};
 
-use super::{Bounds, Program, RunError};
+use delius_sidecar::mapping::{Bounds, Program, RunError};
+
+/// Small, so that many are tried.
+const BOUNDS: Bounds = Bounds {
+    steps: 20_000,
+    bytes: 1_000_000,
+};
 
 /// Values with what programs trip over.
 fn values() -> impl Strategy<Value = Json> {
@@ -225,16 +231,15 @@ proptest! {
     #[test]
     fn any_program_on_any_value_ends_within_its_bounds(text in programs(), input in values()) {
         if let Ok(program) = Program::compile("any.jq", &text) {
-            let bounds = Bounds { steps: 20_000, bytes: 1_000_000 };
             let started = std::time::Instant::now();
-            let first = program.run(&input, &bounds);
+            let first = program.run(&input, &BOUNDS);
             let took = started.elapsed();
             // a pattern made of data may meet jaq's own defect with groups; it is an error of the run then, see tests.rs
             let by_pattern = ["test(", "match(", "capture(", "sub(", "splits(", "split("].iter().any(|f| text.contains(f));
             let broken = matches!(first, Err(RunError::Broken { .. }));
             prop_assert!(!broken || by_pattern, "{} broke on {}", text, input);
-            prop_assert!(took.as_secs() < 2, "{} took {:?} on {}", text, took, input);
-            prop_assert_eq!(first, program.run(&input, &bounds), "twice the same");
+            prop_assert!(took.as_secs() < 20, "{} took {:?} on {}", text, took, input);
+            prop_assert_eq!(first, program.run(&input, &BOUNDS), "twice the same");
         }
     }
 
@@ -255,12 +260,8 @@ fn most_random_programs_compile_and_many_end_well() {
         let input = values().new_tree(&mut runner).expect("a value").current();
         if let Ok(program) = Program::compile("any.jq", &text) {
             compiled += 1;
-            ended += usize::from(!matches!(
-                program.run(&input, &Bounds::default()),
-                Err(RunError::Failed { .. })
-            ));
+            ended += usize::from(!matches!(program.run(&input, &BOUNDS), Err(RunError::Failed { .. })));
         }
     }
-    println!("{compiled} of 400 compile, {ended} end otherwise than by a failure");
     assert!(compiled > 300 && ended > 60, "{compiled} compile, {ended} end well");
 }
