@@ -64,7 +64,7 @@ fn every_environment_reads_its_own_files_from_what_is_mounted() {
             let staged = identity.staged.as_ref().expect("a place for the next one");
             assert_mounted(&base, &staged.join("tls.crt"));
         }
-        let control = settings.control.expect("a control socket");
+        let control = settings.control.as_ref().expect("a control socket");
         assert_mounted(&base, &control.socket);
         let mut bundles = 0;
         for (name, upstream) in &settings.upstreams {
