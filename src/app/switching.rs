@@ -13,9 +13,10 @@ use crate::clock;
 use crate::control::{Command, Refusal, Reply};
 use crate::fault::{Code, Fault};
 use crate::identity::Standing;
-use crate::proxy::aside::Job;
+use crate::proxy::aside::{Aside, Job};
 use crate::proxy::plan::Plan;
 use crate::switch::{Action, SetError};
+use crate::telemetry::metrics::Beside;
 use crate::token::{Place, Tokens};
 
 impl Service {
@@ -62,6 +63,26 @@ impl Service {
         self.units.save(settings, &self.registry.ledgers, now);
         let report = self.units.report(settings, &self.registry.ledgers, now);
         self.registry.metrics.switch(report);
+        let load = self.orders.borrow().plan.aside.as_ref().map(Aside::load);
+        let bounded = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        self.registry.metrics.beside(load.map(|(queued, bytes)| Beside {
+            queued: bounded(queued),
+            bytes: bounded(bytes),
+        }));
+        self.count_evidence();
+    }
+
+    /// What routes have seen goes into the counters: once a second, and before evidence begins anew.
+    pub(super) fn count_evidence(&self) {
+        let Some(settings) = self.kind.settings() else { return };
+        for route in &settings.routes {
+            if let Some(ledger) = self.registry.ledgers.of(&route.name) {
+                // A copy: whoever serves waits for the lock.
+                let evidence = ledger.evidence().clone();
+                let (metrics, template) = (&self.registry.metrics, route.template.as_str());
+                metrics.seen(&route.unit, &route.name, template, &evidence);
+            }
+        }
     }
 
     /// Says and carries out what happened to units: another leg answers from the next request on.
@@ -132,6 +153,7 @@ impl Service {
             Command::ResetRoute(reset) => {
                 let did = self.units.reset(&reset.unit, reset.reason, reset.by.clone(), now);
                 if did.is_ok() && reset.evidence {
+                    self.count_evidence();
                     for route in settings.routes.iter().filter(|route| route.unit == reset.unit) {
                         ledgers.begin_anew(&route.name, settings);
                     }

@@ -38,6 +38,7 @@ pub(super) fn trial(kind: &Kind, target: &Target) -> Request {
         method: method.to_owned(),
         target: format!("{}{path}", target.base_path),
         host: target.host.clone(),
+        authorization: None,
         first_byte: target.times.first_byte,
         proves: configured.is_some(),
     }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::output::Format;
 use super::stage::{BOLD, DIM, GREEN, RED, RESET, on_stage, print_stage, print_step, seconds};
 use crate::rehearsal::child::Stop;
-use crate::rehearsal::demo::perform;
+use crate::rehearsal::demo::{perform, switch_over};
 use crate::rehearsal::drill::under_load;
 use crate::rehearsal::scene::{Purpose, Scene};
 use crate::rehearsal::step::{Step, Verdict};
@@ -27,7 +27,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     delius-sidecar demo\n  \
-    delius-sidecar demo --serve          then copy the curl lines; Ctrl-C ends it\n  \
+    delius-sidecar demo --serve          then copy the curl and route lines; Ctrl-C ends it\n  \
     delius-sidecar demo --output json    exit code 0 when every step was shown, else 1")]
 pub struct DemoArgs {
     /// Leave everything running afterwards and print curl lines to try
@@ -46,6 +46,9 @@ struct Told<'a> {
     milliseconds: u128,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     curl: Vec<Trial>,
+    /// The program's own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    commands: Vec<Trial>,
 }
 
 /// Runs the demo.
@@ -63,42 +66,44 @@ fn show(program: &Path, args: &DemoArgs, stop: &Stop) -> Result<bool, String> {
         print_stage("this demo, as the app", &scene, started.elapsed());
     }
     let mut steps = Vec::new();
-    let whole = perform(scene.stage(), stop, |step| {
+    let mut tell = |step| {
         if text {
             print_step(steps.len() + 1, &step);
         }
         steps.push(step);
-    });
-    if !whole {
+    };
+    if !perform(scene.stage(), stop, &mut tell) {
         return Err("interrupted".to_owned());
     }
     let rotation = under_load(&scene, stop);
     if stop.requested() {
         return Err("interrupted".to_owned());
     }
-    if text {
-        print_step(steps.len() + 1, &rotation);
+    tell(rotation);
+    if !switch_over(&scene, stop, tell) {
+        return Err("interrupted".to_owned());
     }
-    steps.push(rotation);
     let shown = steps.iter().filter(|step| step.verdict == Verdict::Shown).count();
     let failed = steps.len() - shown;
     let took = started.elapsed();
-    let curl: Vec<_> = if args.serve {
-        trials(&scene).into_iter().map(Trial::tried).collect()
+    let offered: Vec<_> = if args.serve {
+        trials(&scene, program).into_iter().map(Trial::tried).collect()
     } else {
         Vec::new()
     };
-    let broken = curl.iter().any(|trial| matches!(trial.outcome, Outcome::Fails(_)));
+    let broken = offered.iter().any(|trial| matches!(trial.outcome, Outcome::Fails(_)));
     if text {
         print_summary(shown, &steps, took);
-        print_trials(&curl);
+        print_trials(&offered);
     } else {
+        let (curl, commands) = offered.into_iter().partition(Trial::is_curl);
         let told = Told {
             steps: &steps,
             shown,
             failed,
             milliseconds: took.as_millis(),
             curl,
+            commands,
         };
         println!(
             "{}",

@@ -20,10 +20,11 @@ use crate::rehearsal::scene::{Purpose, Scene};
 #[derive(Debug, Args)]
 #[command(
     long_about = "A rotation rehearsal on this machine, with real load: fails if one request is lost.\n\n\
-    A throw-away CA, a Delius stand-in, the gateway and the sidecar are started; while requests run, the sidecar's \
+    A throw-away CA, stand-ins of both sides, the gateway and the sidecar are started; while requests run, the sidecar's \
     certificate, the CA (with overlap) and the gateway's certificate are changed, in place, by rename and as Kubernetes \
-    does; broken material is put in their place; a certificate is staged, promoted, rolled back and revoked. Nothing of it \
-    touches a running sidecar. The rotation of OAuth secrets is not part of it.",
+    does; broken material is put in their place; a certificate is staged, promoted, rolled back and revoked. Then the OAuth \
+    client of the standard route is rotated, by copies whose identifier and secret arrive apart and together; refused ones \
+    are put in its place; and the key that signed every token is dropped. Nothing of it touches a running sidecar.",
     after_help = "Examples:\n  \
     delius-sidecar rehearse\n  \
     delius-sidecar rehearse --rate 200 --output json\n  \

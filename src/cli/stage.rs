@@ -40,9 +40,16 @@ pub(super) fn print_stage(who: &str, scene: &Scene, took: Duration) {
     let stage = scene.stage();
     println!("{BOLD}The path, on this machine{RESET}\n");
     println!("  {who} ──HTTP──▶ sidecar ══mutual TLS══▶ gateway ──HTTP──▶ Delius stand-in");
+    println!(
+        "  {:1$} ╚══TLS, OAuth══▶ stand-in of the standard route",
+        "",
+        who.chars().count() + 16
+    );
     println!("  sidecar         http://{}", stage.sidecar);
     println!("  gateway         https://{}", stage.gateway);
     println!("  Delius stand-in http://{}", stage.delius.address());
+    println!("  Auth stand-in   {}", scene.standard().auth.url());
+    println!("  standard route  {}", scene.standard().api.url());
     println!(
         "  {DIM}a throw-away CA, valid for a day; all files in {}{RESET}",
         scene.directory().display()

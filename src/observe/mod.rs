@@ -8,6 +8,7 @@ mod page;
 mod reply;
 mod rotation;
 pub mod status;
+mod units;
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -9,8 +9,8 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::rotation;
 use super::status::{Identity, Status};
+use super::{rotation, units};
 use crate::identity::status::rfc3339;
 use crate::lifecycle::Readiness;
 
@@ -69,6 +69,8 @@ fn write(out: &mut String, status: &Status, readiness: &Readiness, now: i64) -> 
     }
     certificates(out, &status.identities, now)?;
     rotation::write(out, &status.lineages)?;
+    units::write(out, &status.switch, now)?;
+    units::tokens(out, &status.tokens, now)?;
     upstreams(out, status)?;
     routes(out, status)?;
     out.push_str("</body></html>\n");
@@ -205,13 +207,16 @@ fn upstreams(out: &mut String, status: &Status) -> fmt::Result {
 }
 
 fn routes(out: &mut String, status: &Status) -> fmt::Result {
-    out.push_str("<h2>Routes</h2>\n<table><tr><th>name</th><th>template</th><th>leg</th><th>requests</th></tr>\n");
+    out.push_str(
+        "<h2>Routes</h2>\n<table><tr><th>name</th><th>template</th><th>mode</th><th>leg</th><th>requests</th></tr>\n",
+    );
     for route in &status.routes {
         writeln!(
             out,
-            "<tr><td>{}</td><td><code>{}</code></td><td>{}</td><td class=\"n\">{}</td></tr>",
+            "<tr><td>{}</td><td><code>{}</code></td><td>{}</td><td>{}</td><td class=\"n\">{}</td></tr>",
             Escaped(&route.name),
             Escaped(&route.template),
+            route.mode,
             Escaped(&route.leg),
             route.requests,
         )?;
@@ -281,6 +286,7 @@ mod tests {
                 mode: "ndh",
                 requests: 3,
             }],
+            ..Status::default()
         };
         let page = render(&status, &Readiness::new(), NOW);
         assert!(!page.contains("<script") && !page.contains("\"><s"), "{page}");

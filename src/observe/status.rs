@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::identity::status::{Lineage, rfc3339};
+use crate::switch::report::Report;
 
 /// One look at the running process.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -13,6 +14,21 @@ pub struct Status {
     pub lineages: Vec<Lineage>,
     pub upstreams: Vec<Upstream>,
     pub routes: Vec<Route>,
+    /// Where the switch-over stands.
+    pub switch: Report,
+    pub tokens: Vec<Token>,
+}
+
+/// One token that is fetched for a leg: never the token itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Token {
+    pub name: String,
+    /// Unix seconds; `None`: there is none.
+    pub expires: Option<i64>,
+    /// When a fetch last failed, and how, by a word of a fixed list.
+    pub failed: Option<(i64, &'static str)>,
+    /// When the client's secret was written.
+    pub secret_since: Option<i64>,
 }
 
 /// One certificate in use.

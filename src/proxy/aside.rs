@@ -38,6 +38,13 @@ impl Aside {
         (Self { jobs, budget }, taken)
     }
 
+    /// Jobs that wait, and the bytes of all replies that are held.
+    #[must_use]
+    pub fn load(&self) -> (usize, usize) {
+        let waiting = self.jobs.max_capacity() - self.jobs.capacity();
+        (waiting, self.budget.held())
+    }
+
     /// A place in the queue, so that a reply is only kept where it can go.
     #[must_use]
     pub fn has_place(&self) -> bool {

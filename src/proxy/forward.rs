@@ -144,6 +144,8 @@ async fn attempts(
     pace: &Pace,
 ) -> Result<Finished, Broken> {
     let deadline = pace.deadline;
+    // Of another leg, or with another token: they do not count against this one.
+    let before = story.attempts;
     lender.budget.borrow_mut().deposit();
     let mut target = target.clone();
     let (mut fresh, mut succeeded) = (false, false);
@@ -174,7 +176,7 @@ async fn attempts(
             body_replayable: terms.replayable,
             idempotent: terms.idempotent,
             connection_refused: failed.connection_refused,
-            attempts: u8::try_from(story.attempts).unwrap_or(u8::MAX),
+            attempts: u8::try_from(story.attempts - before).unwrap_or(u8::MAX),
         };
         let verdict = attempt::decide(&facts, &mut lender.budget.borrow_mut());
         match verdict {
@@ -182,7 +184,7 @@ async fn attempts(
                 worker.scribe.borrow_mut().retried(&target.name, why.as_str());
                 if failed.connection_refused {
                     // A process that restarts listens again in a moment; asking at once would only ask twice.
-                    tokio::time::sleep(REFUSED_PAUSE * story.attempts).await;
+                    tokio::time::sleep(REFUSED_PAUSE * (story.attempts - before)).await;
                 }
                 // Where one kept connection was dead, the others are likely dead too.
                 fresh = true;

@@ -14,6 +14,7 @@ use crate::clock;
 use crate::config::settings::Authorization;
 use crate::fault::{Code, Fault};
 use crate::route::path;
+use crate::switch::Mode;
 use crate::telemetry::metrics::Forbidden;
 use crate::wire::framing::{self, Length, RequestFraming};
 use crate::wire::head::{RequestLine, Version};
@@ -142,6 +143,7 @@ pub(super) fn order(
     };
     let Choice { leg, fallback, compare } = choose(lane, method, who).ok_or_else(unknown)?;
     story.meter = Some(leg.meter.clone());
+    story.lane = (lane.rule.mode != Mode::Ndh).then(|| lane.clone());
     if let Length::Known(bytes) = incoming.framing.length
         && bytes > lane.body_limit
     {

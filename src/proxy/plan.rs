@@ -223,13 +223,15 @@ impl Doors {
     }
 }
 
-/// A number that stands for a person without naming them; differs between processes.
+/// A number that stands for a person without naming them, in whatever letter case; differs between processes.
 #[must_use]
 pub fn person(lane: &Lane, captures: &Captures<'_>, seed: u64) -> Option<u64> {
     let value = captures.get(lane.person.as_deref()?)?;
     let mut hasher = DefaultHasher::new();
     seed.hash(&mut hasher);
-    value.hash(&mut hasher);
+    value
+        .bytes()
+        .for_each(|byte| byte.to_ascii_uppercase().hash(&mut hasher));
     Some(hasher.finish())
 }
 

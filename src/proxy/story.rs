@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::exchange::Progress;
+use super::plan::Lane;
 use super::worker::{Worker, Workspace};
 use crate::fault::Fault;
 use crate::telemetry::exchange::Record;
@@ -16,6 +17,10 @@ pub(super) struct Story {
     pub(super) began: Instant,
     /// Of the leg that answers.
     pub(super) meter: Option<Arc<RouteMeter>>,
+    /// `None` while ndh alone answers its unit: then there is nothing to say of it.
+    pub(super) lane: Option<Arc<Lane>>,
+    /// How the standard leg failed, so that ndh was asked in its place.
+    pub(super) fallback: Option<String>,
     pub(super) fault: Option<Fault>,
     /// The gateway's reason to refuse, for the operator only.
     pub(super) refused: Option<String>,
@@ -48,6 +53,8 @@ impl Story {
         Self {
             began,
             meter: None,
+            lane: None,
+            fallback: None,
             fault: None,
             refused: None,
             last: false,
@@ -65,9 +72,10 @@ impl Story {
     pub(super) fn take_in(&mut self, part: Self) {
         self.attempts += part.attempts;
         self.upstream = part.upstream.or(self.upstream.take());
-        self.generation = part.generation;
+        self.generation = self.generation.max(part.generation);
         self.reused = part.reused;
-        self.progress.reply_bytes += part.progress.reply_bytes;
+        // There is no reply before the last of the parts has begun.
+        self.progress.first_byte = self.progress.first_byte.max(part.progress.first_byte);
     }
 }
 
@@ -99,6 +107,9 @@ pub(super) fn record(worker: &Worker, story: &Story, workspace: &Workspace) {
     worker.scribe.borrow_mut().close(Record {
         meter: story.meter.as_deref(),
         method: story.method.as_str(),
+        unit: story.lane.as_ref().map(|lane| lane.rule.unit.as_ref()),
+        mode: story.lane.as_ref().map(|lane| lane.rule.mode.as_str()),
+        fallback: story.fallback.as_deref(),
         status: story.status,
         code: story.fault.as_ref().map(|fault| fault.code),
         detail,

@@ -167,11 +167,16 @@ impl Child {
         self.process.try_wait().ok().flatten()
     }
 
+    /// Everything that it logged.
+    pub fn log(&self) -> io::Result<String> {
+        let log = std::fs::read(&self.log)?;
+        Ok(String::from_utf8_lossy(&log).into_owned())
+    }
+
     /// The last lines that it logged.
     #[must_use]
     pub fn end_of_log(&self) -> String {
-        let log = std::fs::read(&self.log).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
+        let log = self.log().unwrap_or_default();
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }

@@ -2,14 +2,16 @@
 //!
 //! Values of headers are not kept, with one exception: the client certificate that the gateway says it saw. The
 //! record is bounded; older requests are counted only, so that a long load run stays small. Requests that carry a mark
-//! in their query are counted by mark and certificate: the proof, at the far end, of what was in use when. All requests
-//! are counted by method, route and person, so that one that came twice shows.
+//! in their query are counted by mark and certificate, or OAuth client: the proof, at the far end, of what was in use when.
+//! All requests are counted by method, route and person, so that one that came twice shows.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use http::Request;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, Request};
 use serde::Serialize;
 
 use crate::cert::facts::hex;
@@ -20,7 +22,8 @@ const TOLD_APART: usize = 10_000;
 /// How a request carries its mark.
 pub(super) const MARK: &str = "drill=";
 
-/// Mark, SHA-256 of the client certificate as the gateway says it → requests. The hash is empty where none was said.
+/// Mark, and who asked → requests. Who asked is the SHA-256 of the client certificate as the gateway says it, else the OAuth
+/// client whose token it is; empty where neither was said.
 pub type Tally = BTreeMap<(u64, String), u64>;
 
 /// One request as it arrived.
@@ -107,7 +110,11 @@ impl Record {
             .and_then(|query| query.strip_prefix(MARK)?.parse().ok())
         {
             let said = certificate.map(String::from_utf8_lossy).unwrap_or_default();
-            let key = (mark, hash(&said).to_owned());
+            let who = match hash(&said) {
+                "" => client(headers).unwrap_or_default(),
+                hash => hash.to_owned(),
+            };
+            let key = (mark, who);
             if self.tally.len() < TOLD_APART || self.tally.contains_key(&key) {
                 *self.tally.entry(key).or_default() += 1;
             }
@@ -157,6 +164,14 @@ fn hash(said: &str) -> &str {
     first.strip_prefix("Hash=").unwrap_or_default()
 }
 
+/// Who the token of a request was given to, by its own word: whether it is good is for others to say.
+fn client(headers: &HeaderMap) -> Option<String> {
+    let token = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+    claims["client_id"].as_str().map(str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +193,18 @@ mod tests {
         }
         let expected = [((1, "aa"), 2), ((1, "bb"), 1), ((2, ""), 1), ((2, "aa"), 1)];
         let expected = expected.map(|((mark, hash), count)| ((mark, hash.to_owned()), count));
+        assert_eq!(record.tally(), BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn without_a_certificate_the_client_of_the_token_is_who_asked() {
+        let mut record = Record::default();
+        let token = format!("x.{}.y", URL_SAFE_NO_PAD.encode(r#"{"client_id": "c-1"}"#));
+        for said in [&*format!("Bearer {token}"), "Bearer x.y.z", "Basic YTpi"] {
+            let request = Request::get("/a?drill=1").header(AUTHORIZATION, said);
+            record.remember(&request.body(()).unwrap());
+        }
+        let expected = [((1, String::new()), 2), ((1, "c-1".to_owned()), 1)];
         assert_eq!(record.tally(), BTreeMap::from(expected));
     }
 

@@ -1,13 +1,14 @@
-//! The curl lines that `demo --serve` offers, each tried before it is offered.
+//! The lines that `demo --serve` offers, curl's and the program's own, each tried before it is offered.
 //!
 //! A line is kept as arguments and shown as a shell would read it, so what was tried and what is printed are the same
-//! thing. Where curl is not installed the lines are offered untried, and say so.
+//! thing. Where curl is not installed its lines are offered untried, and say so.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde::Serialize;
 
-use super::scene::Scene;
+use super::scene::{Scene, UNIT, trust};
 
 /// One line to copy into a shell.
 #[derive(Clone, Debug, Serialize)]
@@ -36,6 +37,8 @@ enum Expected {
     Status(u16),
     /// No HTTP at all.
     Refused,
+    /// The program's own: this exit code.
+    Exit(i32),
 }
 
 impl Trial {
@@ -50,9 +53,38 @@ impl Trial {
         }
     }
 
-    /// Runs the line, if curl is there.
+    /// One of curl's; otherwise a command of the program itself.
+    #[must_use]
+    pub fn is_curl(&self) -> bool {
+        !matches!(self.expected, Expected::Exit(_))
+    }
+
+    /// A command of the program itself.
+    fn own(program: &Path, what: &'static str, code: i32, arguments: &[&str]) -> Self {
+        let program = program.display().to_string();
+        let words = std::iter::once(&*program).chain(arguments.iter().copied());
+        let words: Vec<_> = words.map(str::to_owned).collect();
+        let shown: Vec<_> = words.iter().map(|word| quoted(word)).collect();
+        Self {
+            what,
+            command: shown.join(" "),
+            outcome: Outcome::Untried,
+            arguments: words,
+            expected: Expected::Exit(code),
+        }
+    }
+
+    /// Runs the line, if its program is there.
     #[must_use]
     pub fn tried(mut self) -> Self {
+        self.outcome = match (self.expected, self.arguments.split_first()) {
+            (Expected::Exit(code), Some((program, arguments))) => exits(program, arguments, code),
+            _ => self.of_curl(),
+        };
+        self
+    }
+
+    fn of_curl(&self) -> Outcome {
         let quiet = [
             "--silent",
             "--output",
@@ -70,26 +102,37 @@ impl Trial {
             .args(&self.arguments);
         curl.stdin(Stdio::null());
         let Ok(output) = curl.output() else {
-            return self;
+            return Outcome::Untried;
         };
         let status = String::from_utf8_lossy(&output.stdout)
             .parse::<u16>()
             .unwrap_or_default();
-        self.outcome = match (self.expected, output.status.success(), status) {
+        match (self.expected, output.status.success(), status) {
             (Expected::Status(expected), true, found) if expected == found => Outcome::Works(found.to_string()),
             (Expected::Refused, false, 0) => Outcome::Works("refused".to_owned()),
             (expected, _, found) => {
                 let code = output.status;
                 Outcome::Fails(format!("expected {expected:?}, found status {found}, curl's {code}"))
             }
-        };
-        self
+        }
+    }
+}
+
+fn exits(program: &str, arguments: &[String], code: i32) -> Outcome {
+    let ran = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    match ran {
+        Ok(output) if output.status.code() == Some(code) => Outcome::Works(format!("exit code {code}")),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            Outcome::Fails(format!("expected exit code {code}, found {}: {said}", output.status))
+        }
+        Err(error) => Outcome::Fails(error.to_string()),
     }
 }
 
 /// What there is to try on a scene.
 #[must_use]
-pub fn trials(scene: &Scene) -> Vec<Trial> {
+pub fn trials(scene: &Scene, program: &Path) -> Vec<Trial> {
     let stage = scene.stage();
     let file = |name: &str| scene.directory().join(name).display().to_string();
     let app = |path: &str| format!("http://{}{path}", stage.sidecar);
@@ -159,7 +202,91 @@ pub fn trials(scene: &Scene) -> Vec<Trial> {
         let metrics = format!("http://{observe}/metrics");
         trials.push(Trial::new("the sidecar's metrics", Expected::Status(200), &[&metrics]));
     }
+    trials.extend(of_the_standard_side(scene));
+    trials.extend(of_the_switch_over(scene, program));
     trials
+}
+
+/// Who stands at the end of the standard route, asked directly.
+fn of_the_standard_side(scene: &Scene) -> Vec<Trial> {
+    let side = scene.standard();
+    let root = trust(scene.directory()).display().to_string();
+    let api = |path: &str| format!("{}{path}", side.api.url());
+    vec![
+        Trial::new(
+            "the standard route through the sidecar, which has a token",
+            Expected::Status(200),
+            &[&format!("http://{}/case-records/Z9001XA", scene.stage().sidecar)],
+        ),
+        Trial::new(
+            "the same, asked directly, without a token",
+            Expected::Status(401),
+            &["--include", "--cacert", &root, &api("/case-records/Z9001XA")],
+        ),
+        Trial::new(
+            "how often the standard route was asked, persons as hashes",
+            Expected::Status(200),
+            &["--cacert", &root, &api("/stand-in/requests")],
+        ),
+        Trial::new(
+            "have the standard stand-in lie about a person's tier",
+            Expected::Status(204),
+            &[
+                "--cacert",
+                &root,
+                "--request",
+                "PUT",
+                "--data",
+                "{\"currentTier\": \"D-0\"}",
+                &api("/stand-in/lie/case-records/Z9002XB"),
+            ],
+        ),
+        Trial::new(
+            "the truth again",
+            Expected::Status(204),
+            &["--cacert", &root, "--request", "DELETE", &api("/stand-in/lie")],
+        ),
+    ]
+}
+
+/// What an operator asks the sidecar, and tells it.
+fn of_the_switch_over(scene: &Scene, program: &Path) -> Vec<Trial> {
+    let socket = scene.sidecar_control().display().to_string();
+    let config = scene.sidecar_config().display().to_string();
+    let own = |what, code, words: &[&str], place: [&str; 2]| {
+        let arguments: Vec<_> = ["route"].iter().chain(words).copied().chain(place).collect();
+        Trial::own(program, what, code, &arguments)
+    };
+    let control = ["--control", &*socket];
+    let set = |mode, reason| ["set", UNIT, "--mode", mode, "--reason", reason, "--for", "1h"];
+    let explain = ["explain", "GET", "/secure/offenders/nomsNumber/Z9001XA/all"];
+    vec![
+        own("who answers, and why", 0, &["status"], control),
+        own(
+            "GO or NO-GO (exit code 0 or 1), and what is missing",
+            1,
+            &["report", UNIT],
+            control,
+        ),
+        own(
+            "what would happen to a request, leg by leg",
+            0,
+            &explain,
+            ["--config", &config],
+        ),
+        own(
+            "the standard route for everybody",
+            0,
+            &set("standard", "the lie is told no more"),
+            control,
+        ),
+        own(
+            "back to NDH, beside which the standard route is compared",
+            0,
+            &set("shadow", "look again"),
+            control,
+        ),
+    ]
 }
 
 /// A word as a shell needs it.

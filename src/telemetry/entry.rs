@@ -124,6 +124,9 @@ fn fields<'a>(record: &Record<'a>, mut put: impl FnMut(&str, Value<'a>)) {
     some("http.route", Some(template(record)));
     some("route", record.meter.map(|meter| meter.name().as_bytes()));
     some("leg", record.meter.map(|meter| meter.leg().as_bytes()));
+    some("unit", record.unit.map(str::as_bytes));
+    some("mode", record.mode.map(str::as_bytes));
+    some("fallback", record.fallback.map(str::as_bytes));
     some("upstream", record.upstream.map(str::as_bytes));
     put("http.response.status_code", Value::Number(record.status.into()));
     put("duration_ms", Value::Millis(record.duration));
@@ -152,6 +155,9 @@ pub(super) fn nothing() -> Record<'static> {
     Record {
         meter: None,
         method: "GET",
+        unit: None,
+        mode: None,
+        fallback: None,
         status: 0,
         code: None,
         detail: None,
@@ -223,6 +229,35 @@ mod tests {
     }
 
     #[test]
+    fn a_request_of_a_unit_on_its_way_says_who_answers_and_why_it_was_not_standard() {
+        let metrics = Metrics::new(1);
+        let meter = metrics.route("all", "/all/{noms}", "ndh");
+        let record = Record {
+            meter: Some(&meter),
+            unit: Some("person"),
+            mode: Some("canary"),
+            fallback: Some("upstream_timeout"),
+            status: 200,
+            ..nothing()
+        };
+        let line = parsed(&record);
+        assert_eq!(
+            (&line["leg"], &line["unit"], &line["mode"], &line["fallback"]),
+            (
+                &"ndh".into(),
+                &"person".into(),
+                &"canary".into(),
+                &"upstream_timeout".into()
+            )
+        );
+        let text = written(LogFormat::Text, &record);
+        assert!(
+            text.contains(" leg=ndh unit=person mode=canary fallback=upstream_timeout "),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn a_failed_request_warns_and_says_why() {
         let record = Record {
             code: Some(Code::UpstreamReset),
@@ -237,7 +272,17 @@ mod tests {
         assert_eq!(line["error.type"], "upstream_reset");
         assert_eq!(line["detail"], "ndh said \"no\"\nand hung up");
         assert_eq!(line["aborted"], true);
-        for absent in ["route", "leg", "upstream", "first_byte_ms", "request_id", "trace_id"] {
+        for absent in [
+            "route",
+            "leg",
+            "unit",
+            "mode",
+            "fallback",
+            "upstream",
+            "first_byte_ms",
+            "request_id",
+            "trace_id",
+        ] {
             assert!(line.get(absent).is_none(), "{absent}");
         }
         let text = written(LogFormat::Text, &record);

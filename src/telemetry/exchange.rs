@@ -16,6 +16,11 @@ pub struct Record<'a> {
     /// `None`: no route matched, or it was not known yet.
     pub meter: Option<&'a RouteMeter>,
     pub method: &'a str,
+    /// What switches together, and who answers it, once that is not ndh alone.
+    pub unit: Option<&'a str>,
+    pub mode: Option<&'static str>,
+    /// The standard leg failed, and this is how; ndh answered in its place. A code or `status_` with a status.
+    pub fallback: Option<&'a str>,
     /// 0: no reply was written.
     pub status: u16,
     pub code: Option<Code>,

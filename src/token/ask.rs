@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::header::{HeaderValue, RETRY_AFTER};
+use hyper::header::{DATE, HeaderValue, LOCATION, RETRY_AFTER};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls_pki_types::ServerName;
 use tokio_rustls::TlsConnector;
@@ -41,18 +41,29 @@ pub(super) async fn server(
     user: Option<&User>,
 ) -> Result<Granted, Trouble> {
     let endpoint = endpoint(token, settings)?;
-    let peer = endpoint.to_string();
+    let user = user.map(User::expose);
+    let reply = reply_of_server(&endpoint, settings, connector, pair, user).await?;
+    reply::of_server(&reply, &endpoint.to_string(), user.is_some(), clock::unix_seconds())
+}
+
+/// The reply of an authorisation server as it came.
+pub(super) async fn reply_of_server(
+    endpoint: &Endpoint,
+    settings: &ClientCredentials,
+    connector: &Connector,
+    pair: &Pair,
+    user: Option<&str>,
+) -> Result<Reply, Trouble> {
     let tls = match settings.scheme {
         Scheme::Http => None,
         Scheme::Https => Some(connector.towards(settings)?),
     };
     let host = host(settings);
-    let request = request::client_credentials(settings, host, &pair.id, pair.secret.expose(), user.map(User::expose));
-    let reply = exchange(&endpoint, tls.as_ref(), request).await.map_err(|fault| {
+    let request = request::client_credentials(settings, host, &pair.id, pair.secret.expose(), user);
+    exchange(endpoint, tls.as_ref(), request).await.map_err(|fault| {
         connector.forget();
         of_fault(fault)
-    })?;
-    reply::of_server(&reply, &peer, user.is_some(), clock::unix_seconds())
+    })
 }
 
 /// Logs on to Delius at the place where the upstream is.
@@ -72,7 +83,7 @@ pub(super) async fn logon(settings: &DeliusLogon, user: &str, place: Place) -> R
     reply::of_logon(&reply, &peer, clock::unix_seconds())
 }
 
-fn endpoint(token: &Token, settings: &ClientCredentials) -> Result<Endpoint, Trouble> {
+pub(super) fn endpoint(token: &Token, settings: &ClientCredentials) -> Result<Endpoint, Trouble> {
     let name = settings.server_name.as_ref().unwrap_or(&settings.host);
     let server_name = ServerName::try_from(name.clone()).map_err(|_| {
         let sentence = format!("\"{name}\" is no name that a certificate can carry; correct `url` or `server_name`");
@@ -129,7 +140,11 @@ impl Connector {
     }
 }
 
-async fn exchange(endpoint: &Endpoint, connector: Option<&TlsConnector>, request: Request) -> Result<Reply, Fault> {
+pub(super) async fn exchange(
+    endpoint: &Endpoint,
+    connector: Option<&TlsConnector>,
+    request: Request,
+) -> Result<Reply, Fault> {
     let dialled = dial::dial(endpoint, connector).await;
     let (stream, secured) = dialled.map_err(|DialError { fault, .. }| fault)?;
     let peer = endpoint.to_string();
@@ -159,7 +174,7 @@ async fn along(
     let read = async {
         let response = sent.await.map_err(|error| broken(&error, peer))?;
         let (head, body) = response.into_parts();
-        let said = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let said = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
         let mut body = Limited::new(body, reply::LARGEST);
         let mut bytes = Zeroizing::new(Vec::with_capacity(4 << 10));
         while let Some(frame) = body.frame().await {
@@ -180,7 +195,9 @@ async fn along(
         }
         Ok(Reply {
             status: head.status.as_u16(),
-            retry_after: said.and_then(|text| text.trim().parse().ok()),
+            retry_after: said(RETRY_AFTER).and_then(|text| text.trim().parse().ok()),
+            location: said(LOCATION).map(str::to_owned),
+            date: said(DATE).map(str::to_owned),
             body: bytes,
         })
     };

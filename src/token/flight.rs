@@ -17,7 +17,7 @@ use crate::config::settings::{DeliusLogon, Source};
 use crate::secret::Secret;
 
 /// Whom Delius logs on where no user is named.
-const NATIONAL_USER: &str = "NationalUser";
+pub(super) const NATIONAL_USER: &str = "NationalUser";
 
 /// A fetch that was sent out and has to be made.
 #[derive(Debug)]
@@ -143,14 +143,14 @@ impl Order {
         if over {
             tracing::info!(token = entry.name, "tokens can be had again");
         }
-        if let Some((before, pair)) = replaced.zip(pair) {
+        // Only the one that is proven is named: an identifier that no server took may be a secret in the wrong file.
+        if let Some(pair) = replaced.and(pair) {
             entry.metrics.token_pair_changed(&entry.name, "proven");
             entry.metrics.token_secret_since(&entry.name, pair.since);
             tracing::info!(
                 audit = true,
                 token = entry.name,
                 client_id = pair.id,
-                before = before.id,
                 "a changed client was proven by a token and replaces the one before"
             );
         }
@@ -166,7 +166,7 @@ impl Order {
             if refused {
                 entry.metrics.token_pair_changed(&entry.name, "refused");
                 tracing::warn!(
-                    audit = true, token = entry.name, client_id = pair.id, reason = %trouble.sentence,
+                    audit = true, token = entry.name, reason = %trouble.sentence,
                     "a changed client is refused; the one in use goes on"
                 );
             }
@@ -190,10 +190,9 @@ impl Order {
         if !news {
             return;
         }
-        let client_id = pair.as_ref().map(|pair| pair.id.as_str());
         if trouble.kind.is_lasting() {
             tracing::error!(
-                audit = true, token = entry.name, client_id, reason = %trouble.sentence,
+                audit = true, token = entry.name, reason = %trouble.sentence,
                 "no token can be had until somebody acts"
             );
         } else {

@@ -107,13 +107,13 @@ impl Entry {
             News::Nothing => return,
             News::First(pair) => {
                 self.metrics.token_secret_since(token, pair.since);
-                tracing::info!(audit = true, token, client_id = pair.id, "a client was found");
+                tracing::info!(audit = true, token, "a client was found");
             }
-            News::Found(pair) => {
+            // Unproven, it has no name yet: who swaps the two files has the secret stand where the identifier belongs.
+            News::Found => {
                 tracing::info!(
                     audit = true,
                     token,
-                    client_id = pair.id,
                     "the client's files have changed; the pair is tried"
                 );
             }

@@ -12,6 +12,7 @@ mod flight;
 mod gate;
 mod keep;
 mod life;
+pub mod once;
 mod pairs;
 mod reply;
 mod request;

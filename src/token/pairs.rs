@@ -54,7 +54,7 @@ pub(super) enum News {
     /// The first pair: the next fetch is its proof.
     First(Arc<Pair>),
     /// Another pair is going to be tried.
-    Found(Arc<Pair>),
+    Found,
     /// The files are those of the pair in use again.
     Withdrawn,
     /// The files cannot be used; the pair in use, if any, goes on.
@@ -104,12 +104,12 @@ impl Pairs {
         let one = current.iter().zip(&marks).any(|(before, now)| before == now);
         self.candidate = Some(Candidate {
             marks,
-            pair: pair.clone(),
+            pair,
             not_before: now + if one && !in_need { SETTLE_ONE } else { SETTLE },
             refused: false,
             gate: Gate::default(),
         });
-        News::Found(pair)
+        News::Found
     }
 
     /// The pair that is to be tried at this moment.
@@ -173,10 +173,7 @@ mod tests {
     fn a_changed_pair_is_tried_before_it_is_used() {
         let mut pairs = with_first();
         let marks = [[2; 32], [2; 32]];
-        assert!(matches!(
-            pairs.saw(seconds(10), marks, pair("a-2"), false),
-            News::Found(_)
-        ));
+        assert!(matches!(pairs.saw(seconds(10), marks, pair("a-2"), false), News::Found));
         assert!(pairs.to_try(seconds(10)).is_none(), "it settles first");
         assert!(matches!(
             pairs.saw(seconds(11), marks, pair("a-2"), false),

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use delius_sidecar::config::settings::{Address, ClientCredentials, Settings, Source as TokenSource, Trust};
 use delius_sidecar::config::{self, Source};
+use delius_sidecar::switch::report::{Frame, Report, Unit};
+use delius_sidecar::switch::{Able, Evidence, Mode, RolledBack, Standing, Terms};
 use delius_sidecar::telemetry::metrics::{Metrics, Sample};
 
 fn file(path: &str) -> String {
@@ -309,4 +312,65 @@ fn every_alert_selects_a_metric_that_exists_and_leads_to_a_page_that_exists() {
     for page in pages {
         assert!(anchors.contains(page), "{page} is none of {anchors:?}");
     }
+}
+
+#[test]
+fn every_alert_of_the_switch_over_selects_what_is_shown_and_leads_to_its_place() {
+    let rules = file("k8s/alerts/switch-over.yaml");
+    let metrics = Arc::new(Metrics::new(1));
+    let mut evidence = Evidence::new(1, Duration::from_secs(60));
+    evidence.dropped("queue");
+    metrics.seen("person", "all", "/all", &evidence);
+    metrics.token_fetched("hmpps-auth", "timeout");
+    metrics.token_secret_since("hmpps-auth", Some(1));
+    let rolled_back = RolledBack {
+        at: 1,
+        from: Mode::Standard,
+        share: 1.0,
+        reasons: vec!["errors of the standard leg 50 % of 20, at most 1 %".to_owned()],
+        reason_then: None,
+        configured: (Mode::Standard, 0.0),
+    };
+    let terms = Terms {
+        mode: Mode::Standard,
+        able: Able::ALL,
+        ..Terms::default()
+    };
+    let (standing, _) = Standing::new("person", terms, None, Some(rolled_back), 2);
+    let frame = Frame {
+        now: 2,
+        known_since: 0,
+        quiet_days: 28,
+    };
+    metrics.switch(Report::new(2, vec![Unit::new(&standing, None, &[], frame)]));
+    let shown = metrics.exposition().expect("metrics");
+    let selected = selected(&rules);
+    assert!(selected.len() >= 10, "{selected:?}");
+    for name in &selected {
+        assert!(shown.contains(&format!("\n{name}{{")), "{name} is not in\n{shown}");
+    }
+    // A word in a matcher that nothing writes would be an alert that never comes.
+    for (label, words) in [("verdict", 3), ("code", 2), ("leg", 1)] {
+        let values: BTreeSet<&str> = rules
+            .split(&format!("{{{label}="))
+            .skip(1)
+            .filter_map(|rest| rest.split('"').nth(1))
+            .flat_map(|value| value.split('|'))
+            .collect();
+        assert_eq!(values.len(), words, "{label}: {values:?}");
+        for value in values {
+            assert!(shown.contains(&format!("{label}=\"{value}\"")), "{label} {value}");
+        }
+    }
+    let anchors = crate::docs::anchors(&file("docs/operations.md"));
+    let alerts = rules.matches("- alert: ").count();
+    let pages: Vec<&str> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("runbook_url: docs/operations.md#"))
+        .collect();
+    assert!(alerts >= 10 && pages.len() == alerts, "{alerts} alerts, {pages:?}");
+    for page in pages {
+        assert!(anchors.contains(page), "{page} is none of {anchors:?}");
+    }
+    assert!(file("k8s/alerts/kustomization.yaml").contains("- switch-over.yaml"));
 }

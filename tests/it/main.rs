@@ -42,6 +42,7 @@ mod standins;
 mod switch;
 mod switch_canary;
 mod switch_gate;
+mod switch_load;
 mod switch_mapping;
 mod switch_privacy;
 mod switch_shadow;

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::raw::Reply;
-use crate::support::scripted::{Say, Scripted};
-use crate::support::switch::{Scene, Switch, all, legacy, legs, noms, standard, wait_for};
+use crate::support::scripted::{Say, Scripted, tokens};
+use crate::support::switch::{Scene, Switch, all, legacy, legs, manager, noms, standard, wait_for};
 
 const STANDARD_MODE: &str = "mode = \"standard\"";
 /// Stands in replies and must not come out of a failure.
@@ -371,4 +371,72 @@ fn a_request_program_makes_path_query_and_headers_and_cannot_leave_the_api() {
         assert_eq!((reply.status, reply.fault()), (502, Some("mapping_failed")), "{said}");
         assert_eq!(other.total(), before, "{said}");
     }
+}
+
+#[test]
+fn content_in_every_framing_reaches_a_leg_that_is_collected_and_too_much_of_it_does_not() {
+    let (ndh, other) = legs();
+    let auth = tokens("tok", 600);
+    let scene = Switch::new(&ndh.url(), &other.url())
+        .unit(STANDARD_MODE)
+        .token(&auth.url())
+        .table("listen.limits", "body = \"64KiB\"")
+        .start();
+    let put = format!("PUT {} HTTP/1.1\r\nHost: localhost\r\n", manager("Q0001AA"));
+    let mut client = scene.client();
+    let chunked = "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nX-T: 1\r\n\r\n";
+    client.send(format!("{put}{chunked}"));
+    assert_eq!(client.reply("PUT").expect("a reply").status, 200);
+    client.send(format!("{put}Content-Length: 5\r\nExpect: 100-continue\r\n\r\n"));
+    assert!(client.first_byte(), "it is invited to send the content");
+    client.send("hello");
+    let reply = client.reply("PUT").expect("a reply");
+    assert_eq!((reply.status, reply.interim), (200, vec![100]));
+    // Two at once are answered one after the other.
+    let get = |person: &str| format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", all(person));
+    client.send(get("Q0001AA") + &get("Q0002AA"));
+    for person in ["Q0001AA", "Q0002AA"] {
+        assert_eq!(body(&client.reply("GET").expect("a reply"))["noms"], person);
+    }
+    let asked = other.asked();
+    assert_eq!(
+        (asked[0].body.as_slice(), asked[1].body.as_slice()),
+        (&b"hello world"[..], &b"hello"[..])
+    );
+    assert!(asked.iter().all(|asked| asked.header("transfer-encoding").is_none()));
+    let before = other.total();
+    let large = "x".repeat(65 * 1024);
+    for content in [
+        format!("Content-Length: {}\r\n\r\n{large}", large.len()),
+        format!(
+            "Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{large}\r\n0\r\n\r\n",
+            large.len()
+        ),
+    ] {
+        let mut client = scene.client();
+        client.send(format!("{put}{content}"));
+        let reply = client.reply("PUT").expect("a reply");
+        assert_eq!((reply.status, reply.fault()), (413, Some("request_too_large")));
+    }
+    let mut client = scene.client();
+    client.send(format!("{put}Transfer-Encoding: chunked\r\n\r\nzz\r\n"));
+    assert_eq!(client.reply("PUT").expect("a reply").status, 400);
+    assert_eq!(other.total(), before, "nothing of these was sent");
+}
+
+#[test]
+fn a_head_reply_says_nothing_of_content_that_would_be_made_anew() {
+    let (ndh, other) = legs();
+    let scene = Switch::new(&ndh.url(), &other.url()).unit(STANDARD_MODE).start();
+    let reply = send(&scene, "HEAD", &all("Q0001AA"), "");
+    let length = scene.get(&all("Q0001AA")).body.len().to_string();
+    let said = reply.header("content-length");
+    assert!(
+        said.is_none() || said == Some(&length),
+        "{said:?}, and GET brings {length}"
+    );
+    scene.set("ndh", None);
+    let reply = send(&scene, "HEAD", &all("Q0001AA"), "");
+    let length = scene.get(&all("Q0001AA")).body.len().to_string();
+    assert_eq!(reply.header("content-length"), Some(length.as_str()), "as it comes");
 }

@@ -107,7 +107,12 @@ fn drive(scene: &Scene) -> usize {
                 Ok(reply) => {
                     count += 1;
                     if let Some(code) = reply.fault() {
-                        silent(code, &reply.text());
+                        // The identifier of the request is the caller's own.
+                        let mut problem: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+                        if let Some(problem) = problem.as_object_mut() {
+                            problem.remove("request_id");
+                        }
+                        silent(code, &problem.to_string());
                     }
                     if reply.status == 400 {
                         client = scene.client();

@@ -21,7 +21,7 @@ use crate::lifecycle::Readiness;
 use crate::observe::status::{Identity, Status};
 use crate::telemetry::metrics::Metrics;
 
-use shown::{routes, rows, show, upstreams};
+use shown::{routes, rows, show, tokens, upstreams};
 
 /// How long what is waited for is left unsaid.
 const REMIND: Duration = Duration::from_secs(60);
@@ -138,7 +138,7 @@ impl Reporter {
 
     /// What the status page asks at each look.
     pub(super) fn status(&self, orders: watch::Receiver<Orders>) -> Arc<dyn Fn() -> Status + Send + Sync> {
-        let shown = self.shown.clone();
+        let (shown, metrics) = (self.shown.clone(), self.metrics.clone());
         Arc::new(move || {
             let plan = orders.borrow().plan.clone();
             let Shown { identities, lineages } = lock(&shown).clone();
@@ -147,6 +147,8 @@ impl Reporter {
                 lineages,
                 upstreams: upstreams(&plan),
                 routes: routes(&plan),
+                switch: metrics.switch_report(),
+                tokens: tokens(&metrics),
             }
         })
     }

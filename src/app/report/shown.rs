@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::cert::facts::Facts;
-use crate::observe::status::{Connections, Identity, Route, Upstream};
+use crate::observe::status::{Connections, Identity, Route, Token, Upstream};
 use crate::proxy::plan::{Lane, Leg, Plan};
-use crate::telemetry::metrics::{Metrics, Sample};
+use crate::telemetry::metrics::{Metrics, Sample, TokenLife};
 use crate::upstream::Target;
 
 pub(super) fn names(facts: &Facts) -> Vec<String> {
@@ -72,6 +72,16 @@ pub(super) fn upstreams(plan: &Plan) -> Vec<Upstream> {
             .collect(),
     };
     plan.targets.iter().map(one).collect()
+}
+
+pub(super) fn tokens(metrics: &Metrics) -> Vec<Token> {
+    let one = |(name, life): (String, TokenLife)| Token {
+        name,
+        expires: life.expires,
+        failed: life.failed,
+        secret_since: life.secret_since,
+    };
+    metrics.token_lives().into_iter().map(one).collect()
 }
 
 pub(super) fn routes(plan: &Plan) -> Vec<Route> {

@@ -1,6 +1,8 @@
 //! The files that a configuration names, judged as the handshake would, each problem at the key that names the file.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rustls_pki_types::CertificateRevocationListDer;
@@ -12,8 +14,9 @@ use crate::cert::crl::{self, CrlFacts};
 use crate::cert::facts::date;
 use crate::cert::load::{self, Bundle, LoadError, Part, Source};
 use crate::cert::verify::{self, Purpose};
-use crate::config::settings::{GatewaySettings, Material, Revocation, Settings, Stale, Trust, Upstream};
+use crate::config::settings::{self, GatewaySettings, Material, Revocation, Settings, Stale, Trust, Upstream};
 use crate::config::{Loaded, Place, Problem};
+use crate::token::once;
 
 /// Clocks of two machines differ by this much, in seconds.
 const SKEW: i64 = 60;
@@ -37,7 +40,48 @@ pub(super) fn run(loaded: &Loaded<Settings>, now: i64) -> Vec<Problem> {
             problems.push(Problem::error(at("identity"), finding.text));
         }
     }
+    for (name, token) in &loaded.settings.tokens {
+        let at = |key: &str| loaded.place(&["token", name, key]);
+        match &token.source {
+            settings::Source::ClientCredentials(credentials) => {
+                if let Trust::Bundle(path) = &credentials.trust {
+                    anchors(path, &at("trust"), &mut problems);
+                }
+                line(&credentials.client_id_file, false, &at("client_id_file"), &mut problems);
+                line(
+                    &credentials.client_secret_file,
+                    true,
+                    &at("client_secret_file"),
+                    &mut problems,
+                );
+            }
+            settings::Source::DeliusLogon(logon) => {
+                if let Some(path) = &logon.user_file {
+                    line(path, false, &at("user_file"), &mut problems);
+                }
+            }
+        }
+    }
     problems
+}
+
+/// A file with one line, for a token. A secret that everybody on this machine may read is worth a warning.
+fn line(path: &Path, secret: bool, place: &Place, problems: &mut Vec<Problem>) {
+    if let Err(sentence) = once::line(path) {
+        let (wrong, right) = sentence.rsplit_once("; ").unwrap_or((&sentence, "expected one line"));
+        let right = format!("{right}; check with --no-files where the secrets are not at hand");
+        problems.push(Problem::error(place.clone(), wrong.to_owned()).right(right));
+        return;
+    }
+    let mode = fs::metadata(path).map_or(0, |found| found.permissions().mode() & 0o777);
+    if secret && mode & 0o007 != 0 {
+        let wrong = format!(
+            "{} holds a secret and can be read by everybody (mode {mode:04o})",
+            path.display()
+        );
+        let right = "set `defaultMode: 0400` on the volume, or chmod 600; 0440 is what `fsGroup` needs";
+        problems.push(Problem::warning(place.clone(), wrong).right(right));
+    }
 }
 
 pub(super) fn gateway(loaded: &Loaded<GatewaySettings>, now: i64) -> Vec<Problem> {

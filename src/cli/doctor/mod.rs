@@ -2,11 +2,19 @@
 //!
 //! It reads the configuration and the files that the sidecar reads, and makes connections of its own: a running sidecar
 //! is not asked and does not notice. Checks go in the order in which things can go wrong; what cannot be looked at after
-//! a failure is skipped, and says why.
+//! a failure is skipped, and says why. Tokens are fetched with the same request, and each leg's upstream gets one real
+//! request with its token.
 //!
 //! Exit codes: 0 the path works (there may be warnings), 1 it does not, 2 the configuration cannot be used.
 
+mod bearer;
+mod claims;
+mod client;
+mod clocks;
 mod files;
+mod grant;
+mod ground;
+mod legs;
 mod refusals;
 mod report;
 mod request;
@@ -23,17 +31,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use rustls_pki_types::ServerName;
 
 use super::check::{self, ConfigArgs};
 use super::output::{self, Format};
-use crate::cert::load::Bundle;
 use crate::clock;
-use crate::config::settings::{Scheme, Settings, Upstream};
+use crate::config::settings::{Settings, Source};
 use crate::config::{self, Style};
-use crate::identity::preflight::Request;
 use crate::rehearsal::delius::parse_duration;
-use crate::transport::dial::Endpoint;
+use grant::Held;
+use ground::Ground;
+use legs::Legs;
 use report::{Line, Lines, Report, Subject};
 
 /// Diagnose the real path end to end: one verdict in words.
@@ -156,18 +163,6 @@ fn settings(args: &DoctorArgs) -> Result<Settings, String> {
     }
 }
 
-/// One upstream, as it is to be looked at.
-struct Ground<'a> {
-    upstream: &'a Upstream,
-    endpoint: Endpoint,
-    /// `host:port`, for sentences.
-    peer: String,
-    host: Vec<u8>,
-    request: Request,
-    /// The identity in its files, fit or not.
-    bundle: Option<&'a Bundle>,
-}
-
 async fn examine(args: &DoctorArgs, settings: &Settings, now: i64) -> Vec<Line> {
     let wanted = |name: &String| args.upstream.as_ref().is_none_or(|only| only == name);
     let mut all = Lines::about(Subject::Process);
@@ -191,120 +186,68 @@ async fn examine(args: &DoctorArgs, settings: &Settings, now: i64) -> Vec<Line> 
         files::next_identity(identity, now, &mut lines);
         list.extend(lines.into_list());
     }
+    let mut legs = Legs::of(settings);
+    let mut held: BTreeMap<&String, Held> = BTreeMap::new();
+    let of_wanted = |legs: &Legs<'_>, token: &str| {
+        let named = settings.upstreams.keys().filter(|name| wanted(name));
+        args.upstream.is_none() || named.into_iter().any(|name| legs.tokens(name).contains(&token))
+    };
+    for (name, token) in &settings.tokens {
+        if let Source::ClientCredentials(credentials) = &token.source
+            && of_wanted(&legs, name)
+        {
+            let mut lines = Lines::about(Subject::Token(name.clone()));
+            let standard = legs.token_is_for_standard(name);
+            held.extend(
+                grant::of_server(args, (token, credentials), standard, now, &mut lines)
+                    .await
+                    .map(|got| (name, got)),
+            );
+            list.extend(legs.weighed(lines));
+        }
+    }
+    let mut reached = BTreeMap::new();
     for (name, upstream) in settings.upstreams.iter().filter(|(name, _)| wanted(name)) {
         let mut lines = Lines::about(Subject::Upstream(name.clone()));
         let bundle = upstream.identity.as_ref().and_then(|identity| bundles.get(identity));
-        match Ground::new(args, upstream, bundle) {
-            Ok(ground) => ground.examine(now, &mut lines).await,
-            Err(name) => lines.fail(
-                "server name",
-                format!("{name:?} is neither a DNS name nor an address"),
-                "a name that a certificate can carry",
-                "correct `url` or `server_name`",
-            ),
+        let ground = match Ground::new(args, upstream, bundle) {
+            Ok(ground) => ground,
+            Err(name) => {
+                ground::unnameable(&name, &mut lines);
+                list.extend(legs.weighed(lines));
+                continue;
+            }
+        };
+        let way = ground.look(now, &mut lines).await;
+        if legs.tokens(name).is_empty() || legs.asks_without_token(name) {
+            request::without_token(&ground, &way, now, &mut lines).await;
         }
-        list.extend(lines.into_list());
+        list.extend(legs.weighed(lines));
+        for (token_name, token) in &settings.tokens {
+            if let Source::DeliusLogon(logon) = &token.source
+                && logon.upstream == *name
+            {
+                let mut lines = Lines::about(Subject::Token(token_name.clone()));
+                let got = grant::of_logon(args, (token, logon), (&ground, &way), now, &mut lines).await;
+                held.extend(got.map(|got| (token_name, got)));
+                list.extend(legs.weighed(lines));
+            }
+        }
+        reached.insert(name, (ground, way));
     }
+    for (name, (ground, way)) in &reached {
+        for token in legs.tokens(name) {
+            let mut lines = Lines::about(Subject::Leg((*name).clone(), token.to_owned()));
+            let path = legs.path(args, name, token);
+            match held.get(&token.to_owned()) {
+                Some(held) => bearer::with_token((ground, way), held, &path, now, &mut lines).await,
+                None => lines.skip("request", format!("there is no token of [token.{token}]: see above")),
+            }
+            list.extend(legs.weighed(lines));
+        }
+    }
+    let mut lines = Lines::about(Subject::Routes);
+    legs.modes(args.upstream.as_deref(), &mut lines);
+    list.extend(lines.into_list());
     list
-}
-
-impl<'a> Ground<'a> {
-    fn new(args: &DoctorArgs, upstream: &'a Upstream, bundle: Option<&'a Bundle>) -> Result<Self, String> {
-        let wanted = upstream.server_name.as_deref().unwrap_or(&upstream.host);
-        let times = &upstream.times;
-        let endpoint = Endpoint {
-            host: upstream.host.clone(),
-            port: upstream.port,
-            server_name: ServerName::try_from(wanted.to_owned()).map_err(|_| wanted.to_owned())?,
-            connect: args.patience.unwrap_or(times.connect),
-            handshake: args.patience.unwrap_or(times.handshake),
-        };
-        let bracketed = if wanted.contains(':') {
-            format!("[{wanted}]")
-        } else {
-            wanted.to_owned()
-        };
-        let host = match (upstream.scheme, upstream.port) {
-            (Scheme::Http, 80) | (Scheme::Https, 443) => bracketed,
-            (_, port) => format!("{bracketed}:{port}"),
-        };
-        let (method, path, proves) = match (&args.path, &upstream.trial) {
-            (Some(path), _) => ("GET", path.as_str(), true),
-            (None, Some(trial)) => (trial.method.as_str(), trial.path.as_str(), true),
-            (None, None) => ("GET", "/", false),
-        };
-        Ok(Self {
-            upstream,
-            peer: endpoint.to_string(),
-            request: Request {
-                method: method.to_owned(),
-                target: format!("{}{path}", upstream.base_path),
-                host: host.clone().into_bytes(),
-                first_byte: args.patience.unwrap_or(times.first_byte),
-                proves,
-            },
-            host: host.into_bytes(),
-            endpoint,
-            bundle,
-        })
-    }
-
-    /// A request that is only to be answered, by whatever answers there; it waits no longer than a handshake.
-    fn late_look(&self) -> Request {
-        Request {
-            method: String::from("HEAD"),
-            target: String::from("/"),
-            host: self.host.clone(),
-            first_byte: self.endpoint.handshake,
-            proves: false,
-        }
-    }
-
-    async fn examine(&self, now: i64, lines: &mut Lines) {
-        if self.upstream.scheme == Scheme::Http {
-            lines.warn(
-                "tls",
-                format!("http://{} is in the clear", self.peer),
-                "https, but in development",
-                "name an https URL",
-            );
-            if way::reach(self, lines).await {
-                request::ask_in_the_clear(self, now, lines).await;
-            } else {
-                lines.skip("request", "there is no connection");
-            }
-            return;
-        }
-        let trusted = trust::examine(self.upstream, now, lines);
-        if let (Some(bundle), Some(trusted)) = (self.bundle, &trusted) {
-            trust::revocation(bundle, trusted, lines);
-        }
-        if !way::reach(self, lines).await {
-            lines.skip("tls", "there is no connection");
-            lines.skip("request", "there is no connection");
-            return;
-        }
-        let Some(seen) = way::handshake(self, lines).await else {
-            lines.skip("server certificate", "none was shown");
-            lines.skip("request", "there is no TLS connection");
-            return;
-        };
-        let accepted = match &trusted {
-            Some(trusted) => server::certificate(self, &seen, trusted, now, lines),
-            None => {
-                lines.skip("server certificate", "there is no trust bundle to judge it by");
-                false
-            }
-        };
-        request::asked(self, &seen, lines);
-        let identity_lacks = self.upstream.identity.is_some() && self.bundle.is_none();
-        match &trusted {
-            _ if identity_lacks => lines.skip("request", "there is no identity to show"),
-            Some(trusted) if accepted => request::ask(self, &seen, trusted, now, lines).await,
-            _ => lines.skip(
-                "request",
-                "the server's certificate is not acceptable: nothing is sent to it",
-            ),
-        }
-    }
 }

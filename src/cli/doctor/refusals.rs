@@ -10,10 +10,11 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsConnector;
 
+use super::ground::Ground;
 use super::report::{Lines, Subject};
 use super::round::{Outcome, Round, Rounds, judge};
 use super::strangers::{self, Shows};
-use super::{DoctorArgs, Ground, files, trust};
+use super::{DoctorArgs, files, trust};
 use crate::cert::facts::date;
 use crate::cert::load::Bundle;
 use crate::cli::output::{self, Format};

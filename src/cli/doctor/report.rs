@@ -12,13 +12,19 @@ use crate::cli::output::{Show, Tone, paint};
 use crate::telemetry::mask;
 
 /// What a line is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
     Process,
     Identity(String),
     /// The next certificate of an identity, where one is staged.
     Staged(String),
     Upstream(String),
+    /// A `[token.NAME]`.
+    Token(String),
+    /// An upstream that is asked with a token.
+    Leg(String, String),
+    /// What answers which routes.
+    Routes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,6 +118,23 @@ impl Lines {
         }
     }
 
+    /// The same where nothing is asked of this yet.
+    pub(super) fn not_in_use(&mut self) {
+        for line in self.list.iter_mut().filter(|line| line.state == State::Failed) {
+            line.found
+                .push_str(" (not in use yet: every unit that needs it is in mode \"ndh\", or no route names it)");
+        }
+        self.soften();
+    }
+
+    pub(super) const fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    pub(super) fn failed(&self) -> bool {
+        self.list.iter().any(|line| line.state == State::Failed)
+    }
+
     pub(super) fn into_list(self) -> Vec<Line> {
         self.list
     }
@@ -151,6 +174,9 @@ impl Subject {
             Self::Identity(name) => format!("identity {name}"),
             Self::Staged(name) => format!("identity {name}, staged"),
             Self::Upstream(name) => format!("upstream {name}"),
+            Self::Token(name) => format!("token {name}"),
+            Self::Leg(upstream, token) => format!("upstream {upstream} with token {token}"),
+            Self::Routes => String::from("routes"),
         }
     }
 }
@@ -190,15 +216,19 @@ impl Line {
     }
 
     fn json(&self) -> Value {
-        let (identity, upstream) = match &self.subject {
-            Subject::Process => (None, None),
-            Subject::Identity(name) | Subject::Staged(name) => (Some(name), None),
-            Subject::Upstream(name) => (None, Some(name)),
+        let (identity, upstream, token) = match &self.subject {
+            Subject::Process | Subject::Routes => (None, None, None),
+            Subject::Identity(name) | Subject::Staged(name) => (Some(name), None, None),
+            Subject::Upstream(name) => (None, Some(name), None),
+            Subject::Token(name) => (None, None, Some(name)),
+            Subject::Leg(upstream, token) => (None, Some(upstream), Some(token)),
         };
         json!({
             "check": self.check,
             "identity": identity,
             "upstream": upstream,
+            "token": token,
+            "routes": matches!(self.subject, Subject::Routes),
             "staged": matches!(self.subject, Subject::Staged(_)),
             "state": self.state.as_str().to_ascii_lowercase(),
             "found": self.found,

@@ -2,23 +2,21 @@
 
 use std::sync::Arc;
 
-use jiff::fmt::rfc2822::DateTimeParser;
 use tokio_rustls::TlsConnector;
 
-use super::Ground;
+use super::clocks::clock;
+use super::ground::{Ground, Way};
 use super::report::Lines;
 use crate::cert::Trusted;
-use crate::cert::facts::span;
 use crate::fault::Code;
 use crate::identity::preflight::{self, Trial, Verdict};
-use crate::identity::store;
 use crate::transport::look::Seen;
 use crate::transport::tls;
 
 /// Whether the server asks for a certificate, and of which CAs.
 pub(super) fn asked(ground: &Ground<'_>, seen: &Seen, lines: &mut Lines) {
     const CHECK: &str = "client certificate";
-    let identity = ground.upstream.identity.is_some();
+    let identity = ground.has_identity;
     match (seen.asked_for_certificate, identity) {
         (true, true) => lines.ok(CHECK, "the server asks for one in the handshake, as it should"),
         (false, false) => lines.ok(CHECK, "the server asks for none, and none is configured"),
@@ -69,10 +67,19 @@ pub(super) fn asked(ground: &Ground<'_>, seen: &Seen, lines: &mut Lines) {
     }
 }
 
+/// One real request with whatever the files hold, and no token.
+pub(super) async fn without_token(ground: &Ground<'_>, way: &Way, now: i64, lines: &mut Lines) {
+    match way {
+        Way::None(why) => lines.skip("request", *why),
+        Way::Clear => ask_in_the_clear(ground, now, lines).await,
+        Way::Tls(seen, trusted) => ask(ground, seen, trusted, now, lines).await,
+    }
+}
+
 /// One real request with the certificate in its files; answers what came of it, for the comparison of clocks.
-pub(super) async fn ask(ground: &Ground<'_>, seen: &Seen, trusted: &Trusted, now: i64, lines: &mut Lines) {
+async fn ask(ground: &Ground<'_>, seen: &Seen, trusted: &Trusted, now: i64, lines: &mut Lines) {
     const CHECK: &str = "request";
-    let config = match tls::client_config(ground.bundle, trusted, ground.upstream.tls_min, false) {
+    let config = match tls::client_config(ground.bundle, trusted, ground.tls_min, false) {
         Ok(config) => config,
         Err(error) => {
             lines.fail(CHECK, error.to_string(), "a usable identity and trust", "see above");
@@ -102,11 +109,11 @@ pub(super) async fn ask(ground: &Ground<'_>, seen: &Seen, trusted: &Trusted, now
     } else {
         told(ground, seen, &trial, expected, lines);
     }
-    clock(&trial, now, lines);
+    clock(trial.date.as_deref(), now, lines);
 }
 
 /// The same without TLS.
-pub(super) async fn ask_in_the_clear(ground: &Ground<'_>, now: i64, lines: &mut Lines) {
+async fn ask_in_the_clear(ground: &Ground<'_>, now: i64, lines: &mut Lines) {
     let trial = preflight::in_the_clear(&ground.endpoint, &ground.request, &ground.peer).await;
     match (trial.status, &trial.fault) {
         (Some(status @ 200..500), _) => {
@@ -129,7 +136,7 @@ pub(super) async fn ask_in_the_clear(ground: &Ground<'_>, now: i64, lines: &mut 
             );
         }
     }
-    clock(&trial, now, lines);
+    clock(trial.date.as_deref(), now, lines);
 }
 
 /// It let us in at the handshake, where nobody was asked for anything, and refused the request.
@@ -146,7 +153,7 @@ fn refused_unasked(trial: &Trial) -> bool {
     }
 }
 
-fn told(ground: &Ground<'_>, seen: &Seen, trial: &Trial, expected: String, lines: &mut Lines) {
+pub(super) fn told(ground: &Ground<'_>, seen: &Seen, trial: &Trial, expected: String, lines: &mut Lines) {
     const CHECK: &str = "request";
     let code = trial.fault.as_ref().map(|fault| fault.code);
     // Alerts do not always name the certificate (RFC 8446 section 6.2), and some servers just hang up.
@@ -224,29 +231,4 @@ fn told(ground: &Ground<'_>, seen: &Seen, trial: &Trial, expected: String, lines
             lines.fail(CHECK, sentence.clone(), expected, todo);
         }
     }
-}
-
-/// The server's `Date` against our clock.
-fn clock(trial: &Trial, now: i64, lines: &mut Lines) {
-    const CHECK: &str = "clock";
-    let Some(text) = &trial.date else {
-        lines.skip(CHECK, "there was no reply with a `Date` to compare with");
-        return;
-    };
-    let Ok(theirs) = DateTimeParser::new().parse_timestamp(text) else {
-        lines.skip(CHECK, "the reply's `Date` is not a date");
-        return;
-    };
-    let ahead = now - theirs.as_second();
-    if ahead.abs() <= store::CLOCK_SKEW {
-        lines.ok(CHECK, format!("ours and the server's differ by {} s", ahead.abs()));
-        return;
-    }
-    let way = if ahead > 0 { "ahead of" } else { "behind" };
-    lines.warn(
-        CHECK,
-        format!("this machine's clock is {} {way} the server's", span(ahead.abs())),
-        "less than a minute between the clocks",
-        "compare both with a time server: certificates seem expired or not yet valid where a clock is wrong",
-    );
 }

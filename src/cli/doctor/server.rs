@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
-use super::Ground;
+use super::ground::Ground;
 use super::report::Lines;
 use crate::cert::Trusted;
 use crate::cert::crl::{self, CrlFacts};

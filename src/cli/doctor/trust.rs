@@ -11,9 +11,9 @@ use crate::config::settings::{Revocation, Stale, Trust, Upstream};
 use crate::identity::store::{self, Refusal};
 
 /// What the server's certificate is judged by; `None` where that cannot be read.
-pub(super) fn examine(upstream: &Upstream, now: i64, lines: &mut Lines) -> Option<Trusted> {
-    let mut trusted = anchors(&upstream.trust, now, lines)?;
-    if let Some(revocation) = &upstream.crl {
+pub(super) fn examine(trust: &Trust, revocation: Option<&Revocation>, now: i64, lines: &mut Lines) -> Option<Trusted> {
+    let mut trusted = anchors(trust, now, lines)?;
+    if let Some(revocation) = revocation {
         trusted.crls = lists(revocation, now, lines)?;
         trusted.refuse_stale = revocation.stale == Stale::Refuse;
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Ground;
+use super::ground::Ground;
 use super::report::Lines;
 use crate::config::settings::TlsVersion;
 use crate::fault::Code;
@@ -93,7 +93,7 @@ pub(super) async fn handshake(ground: &Ground<'_>, lines: &mut Lines) -> Option<
     const CHECK: &str = "tls";
     match look::look(&ground.endpoint, ground.bundle).await {
         Ok(seen) => {
-            if seen.version == "TLSv1.2" && ground.upstream.tls_min == TlsVersion::V1_3 {
+            if seen.version == "TLSv1.2" && ground.tls_min == TlsVersion::V1_3 {
                 lines.fail(
                     CHECK,
                     format!("{} speaks TLS 1.2 and no newer version", ground.peer),

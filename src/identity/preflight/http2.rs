@@ -1,6 +1,7 @@
 //! The same request over HTTP/2 (RFC 9113): one stream, of which only the head is read.
 
 use bytes::Bytes;
+use http::HeaderValue;
 
 use super::{Reply, Request, Unanswered};
 use crate::fault::{Code, Fault};
@@ -25,8 +26,19 @@ pub(super) async fn ask(stream: &mut Stream, request: &Request, peer: &str) -> R
         .method(request.method.as_str())
         .uri(format!("https://{authority}{}", request.target))
         .header("user-agent", "delius-sidecar")
-        .header("cache-control", "no-store")
-        .body(());
+        .header("cache-control", "no-store");
+    let asked = match &request.authorization {
+        Some(authorization) => {
+            let value = HeaderValue::from_bytes(authorization.expose()).map(|mut value| {
+                value.set_sensitive(true);
+                value
+            });
+            value
+                .map_err(http::Error::from)
+                .and_then(|value| asked.header("authorization", value).body(()))
+        }
+        None => asked.body(()),
+    };
     let asked = asked.map_err(|error| {
         let sentence = format!("{request} cannot be asked of {peer}: {error}");
         Unanswered::Fault(Fault::new(Code::UpstreamInvalid, sentence))
@@ -45,10 +57,11 @@ pub(super) async fn ask(stream: &mut Stream, request: &Request, peer: &str) -> R
         },
         reply = reply => {
             let reply = reply.map_err(failed)?;
-            let date = reply.headers().get("date").and_then(|value| value.to_str().ok());
+            let value = |name| reply.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
             Ok(Reply {
                 status: reply.status().as_u16(),
-                date: date.map(str::to_owned),
+                date: value("date"),
+                challenge: value("www-authenticate"),
             })
         }
     }

@@ -14,8 +14,10 @@ use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
 
 use crate::fault::{Code, Fault};
+use crate::secret::SecretBytes;
 use crate::transport::dial::{self, Endpoint};
 use crate::transport::stream::Stream;
 use crate::transport::tls;
@@ -50,6 +52,8 @@ pub struct Request {
     /// The upstream's base path and the path.
     pub target: String,
     pub host: Vec<u8>,
+    /// The value of `authorization`, where the other side asks for a token.
+    pub authorization: Option<SecretBytes>,
     /// From the handshake's end to the end of the reply's head.
     pub first_byte: Duration,
     /// This request is configured as the one that proves an identity. Else it is sent only to see a late refusal, and
@@ -69,6 +73,8 @@ pub struct Trial {
     pub status: Option<u16>,
     /// The reply's `Date`, to compare clocks with.
     pub date: Option<String>,
+    /// The reply's `WWW-Authenticate`, as the other side wrote it.
+    pub challenge: Option<String>,
     /// What stopped it where there was no reply.
     pub fault: Option<Fault>,
 }
@@ -118,6 +124,7 @@ async fn answered(stream: &mut Stream, http2: bool, seen: Trial, request: &Reque
             verdict: judge(Some(reply.status), request, peer),
             status: Some(reply.status),
             date: reply.date,
+            challenge: reply.challenge,
             fault: None,
             ..seen
         },
@@ -195,6 +202,7 @@ impl Trial {
             server_version: None,
             status: None,
             date: None,
+            challenge: None,
             fault: Some(fault),
         }
     }
@@ -228,6 +236,7 @@ impl Verdict {
 struct Reply {
     status: u16,
     date: Option<String>,
+    challenge: Option<String>,
 }
 
 enum Unanswered {
@@ -237,8 +246,13 @@ enum Unanswered {
 }
 
 async fn ask(stream: &mut Stream, request: &Request, peer: &str) -> Result<Reply, Unanswered> {
-    let mut head = format!("{request} HTTP/1.1\r\nhost: ").into_bytes();
+    let mut head = Zeroizing::new(format!("{request} HTTP/1.1\r\nhost: ").into_bytes());
     head.extend_from_slice(&request.host);
+    if let Some(authorization) = &request.authorization {
+        head.reserve(authorization.expose().len() + 256); // not moved, so that no copy stays behind
+        head.extend_from_slice(b"\r\nauthorization: ");
+        head.extend_from_slice(authorization.expose());
+    }
     head.extend_from_slice(
         b"\r\nuser-agent: delius-sidecar\r\naccept: */*\r\ncache-control: no-store\r\nconnection: close\r\n\r\n",
     );
@@ -262,12 +276,17 @@ async fn ask(stream: &mut Stream, request: &Request, peer: &str) -> Result<Reply
                 finder = EndFinder::default();
                 continue;
             }
-            let date = fields
-                .iter()
-                .find(|field| field.name_span.of(&bytes).eq_ignore_ascii_case(b"date"));
-            let date = date.map(|field| String::from_utf8_lossy(field.value.of(&bytes)).into_owned());
-            let status = line.status;
-            return Ok(Reply { status, date });
+            let value = |name: &[u8]| {
+                let field = fields
+                    .iter()
+                    .find(|field| field.name_span.of(&bytes).eq_ignore_ascii_case(name));
+                field.map(|field| String::from_utf8_lossy(field.value.of(&bytes)).into_owned())
+            };
+            return Ok(Reply {
+                status: line.status,
+                date: value(b"date"),
+                challenge: value(b"www-authenticate"),
+            });
         }
         match stream.read_buf(&mut bytes).await {
             Ok(0) if bytes.is_empty() => {

@@ -24,6 +24,7 @@ fn request(proves: bool) -> Request {
         method: "GET".to_owned(),
         target: "/health".to_owned(),
         host: b"ndh.example".to_vec(),
+        authorization: None,
         first_byte: Duration::from_secs(5),
         proves,
     }

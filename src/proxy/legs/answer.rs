@@ -50,7 +50,7 @@ pub(in crate::proxy) async fn answer(
     if let (Some(fallback), true) = (&legs.fallback, failed(&result)) {
         let why = match &result {
             Err(fault) => fault.code.as_str().to_owned(),
-            Ok((raw, _)) => raw.status().to_string(),
+            Ok((raw, _)) => format!("status_{}", raw.status()),
         };
         if worker.may_warn() {
             let detail = result.as_ref().err().map(|fault| fault.detail.as_ref());
@@ -67,6 +67,7 @@ pub(in crate::proxy) async fn answer(
         }
         leg = fallback;
         fell_back = true;
+        story.fallback = Some(why);
         result = put(worker, world, lane, leg, &asked, story).await;
     }
     story.meter = Some(leg.meter.clone());
@@ -100,11 +101,14 @@ pub(in crate::proxy) async fn answer(
         }
         None => {
             story.status = raw.first().status;
-            raw.first().write(&mut client.out, None, manner);
+            // Content that GET would bring made anew is not what the head speaks of.
+            let anew = terms.to_head && (leg.response.is_some() || lane.fields.is_some());
+            let made = anew.then_some((story.status, &b""[..]));
+            raw.first().write(&mut client.out, made, manner);
             raw.first().body.len()
         }
     } as u64;
-    story.progress.reply_bytes = bytes;
+    story.progress.reply_bytes = if terms.to_head { 0 } else { bytes };
     let sent = client.send(REPLY_PATIENCE).await;
     if let Some(other) = legs.compare {
         // After a fallback the standard leg has just failed: there is nothing to compare with.

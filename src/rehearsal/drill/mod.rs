@@ -3,10 +3,12 @@
 //!
 //! Three witnesses that know nothing of each other: the load compares each reply; the stand-in counts which client
 //! certificate each request came with, told apart by the mark that was in force when it was sent; the kernel says which
-//! connections are still open. The sidecar's own word, its receipt, is printed beside them.
+//! connections are still open. The sidecar's own word, its receipt, is printed beside them. OAuth clients are changed in the
+//! same way, and there the read API of the standard route counts whose token each request came with.
 
 mod authorities;
 mod broken;
+mod clients;
 mod operator;
 mod passage;
 mod sockets;
@@ -32,7 +34,7 @@ use crate::control::client;
 use crate::identity::status::{Lineage, Report};
 
 pub use passage::{rehearse, under_load};
-pub use told::{Broken, Change, Claim, Outcome, Withdrawn};
+pub use told::{Broken, Change, Claim, ClientChange, KeyChange, Outcome, Withdrawn};
 
 /// For anything that is waited for; generous, for busy machines.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -80,6 +82,13 @@ struct Drill<'a> {
     changes: Vec<Change>,
     broken: Vec<Broken>,
     withdrawn: Vec<Withdrawn>,
+    /// Of the standard route.
+    client_in_use: clients::Pair,
+    /// Copies of the first client so far.
+    copies: u32,
+    clients: Vec<ClientChange>,
+    broken_clients: Vec<Broken>,
+    keys: Vec<KeyChange>,
     /// Of the step under way.
     lines: Vec<Line>,
 }
@@ -99,6 +108,9 @@ impl<'a> Drill<'a> {
     fn begin(scene: &'a Scene, stop: &'a Stop, rate: u32) -> Result<Self, String> {
         let stage = scene.stage();
         let mix = Mix::learn(stage.delius.address()).map_err(|error| error.to_string())?;
+        let mix = mix
+            .and_standard(|path| scene.standard().ask(path))
+            .map_err(|error| error.to_string())?;
         let load = Load::start(stage.sidecar, mix, rate);
         let leaf = stage.papers.app.clone();
         Ok(Self {
@@ -112,6 +124,11 @@ impl<'a> Drill<'a> {
             changes: Vec::new(),
             broken: Vec::new(),
             withdrawn: Vec::new(),
+            client_in_use: clients::Pair::first(scene.standard().first_secret()),
+            copies: 0,
+            clients: Vec::new(),
+            broken_clients: Vec::new(),
+            keys: Vec::new(),
             lines: Vec::new(),
         })
     }

@@ -40,6 +40,19 @@ const PASSAGES: &[(&str, Passage)] = &[
         drill.take_off_the_list()
     }),
     ("the CA revokes the promoted certificate", |drill| drill.revoke()),
+    (
+        "a new OAuth client is copied over the old one, the secret later",
+        |drill| drill.change_client(Way::InPlace),
+    ),
+    ("a new OAuth client arrives as Kubernetes brings it", |drill| {
+        drill.change_client(Way::Swap)
+    }),
+    ("an OAuth client that is refused never comes into use", |drill| {
+        drill.put_broken_clients_in_place()
+    }),
+    ("Auth drops the key that signed every token", |drill| {
+        drill.drop_the_signing_key()
+    }),
 ];
 
 /// A whole drill at this rate, for at least this long; each step is told when it is done.
@@ -130,6 +143,9 @@ fn run(
         changes,
         broken,
         withdrawn,
+        clients,
+        broken_clients,
+        keys,
         ..
     } = drill;
     let outcome = Outcome {
@@ -138,7 +154,11 @@ fn run(
         changes,
         broken,
         withdrawn,
+        clients,
+        broken_clients,
+        keys,
         claims: Vec::new(),
     };
-    Ok(outcome.judge(&scene.stage().delius.tally(), rate))
+    let standard = scene.standard().api.tally();
+    Ok(outcome.judge(&scene.stage().delius.tally(), &standard, rate))
 }

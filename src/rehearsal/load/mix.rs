@@ -30,7 +30,7 @@ struct Entry {
 
 /// Why the replies could not be learnt.
 #[derive(Debug, thiserror::Error)]
-#[error("the Delius stand-in does not answer {method} {path}: {error}")]
+#[error("the stand-in does not answer {method} {path}: {error}")]
 pub struct MixError {
     method: &'static str,
     path: String,
@@ -67,6 +67,25 @@ impl Mix {
         learnt.collect::<Result<_, _>>().map(Self)
     }
 
+    /// With what is asked in the shape of the standard route. `ask` asks its read API, without anything between.
+    pub fn and_standard(mut self, ask: impl Fn(&str) -> io::Result<Answer>) -> Result<Self, MixError> {
+        for who in PEOPLE {
+            let path = format!("/case-records/{who}");
+            let expected = ask(&path).map_err(|error| MixError {
+                method: "GET",
+                path: path.clone(),
+                error,
+            })?;
+            self.0.push(Entry {
+                method: "GET",
+                path,
+                body: None,
+                expected,
+            });
+        }
+        Ok(self)
+    }
+
     fn entry(&self, number: u64) -> &Entry {
         let index = usize::try_from(number).unwrap_or_default();
         &self.0[index % self.0.len()] // never empty, see `learn`
@@ -101,9 +120,9 @@ impl Entry {
         } else if answer.body.len() != body.len() {
             Err(format!("expected {} bytes, found {}", body.len(), answer.body.len()))
         } else if answer.body != *body {
-            Err("another content than Delius gives".to_owned())
+            Err("another content than the other side gives".to_owned())
         } else if answer.header("content-type") != self.expected.header("content-type") {
-            Err("another content type than Delius gives".to_owned())
+            Err("another content type than the other side gives".to_owned())
         } else {
             Ok(())
         }

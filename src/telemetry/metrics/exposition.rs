@@ -44,6 +44,7 @@ impl Collector for Metrics {
         self.to_upstreams(out)?;
         self.validity(out)?;
         self.of_tokens(out)?;
+        self.of_switch(out)?;
         own_process(out)
     }
 }

@@ -25,6 +25,8 @@ use crate::fault::Code;
 
 pub use identity::Sample;
 pub use route::RouteMeter;
+pub use switch::Beside;
+pub use token::TokenLife;
 pub use upstream::{ConnectionCount, UpstreamMeter};
 
 /// The content type of what [`Metrics::exposition`] writes.

@@ -11,6 +11,7 @@ use prometheus_client::metrics::MetricType;
 
 use super::exposition::{Family, named};
 use super::{Metrics, lock};
+use crate::clock;
 
 /// What is known of tokens.
 #[derive(Debug, Default)]
@@ -21,6 +22,17 @@ pub(super) struct Tokens {
     /// By name and result.
     pairs: Mutex<BTreeMap<(String, &'static str), u64>>,
     secrets: Mutex<BTreeMap<String, i64>>,
+    /// When a fetch last failed, and how.
+    failed: Mutex<BTreeMap<String, (i64, &'static str)>>,
+}
+
+/// What is known of one token: never the token itself. Unix seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenLife {
+    pub expires: Option<i64>,
+    /// With a word from the fixed list of failures.
+    pub failed: Option<(i64, &'static str)>,
+    pub secret_since: Option<i64>,
 }
 
 impl Metrics {
@@ -29,6 +41,26 @@ impl Metrics {
         *lock(&self.tokens.fetches)
             .entry((token.to_owned(), result))
             .or_default() += 1;
+        if result != "ok" {
+            let failure = (clock::unix_seconds(), result);
+            lock(&self.tokens.failed).insert(token.to_owned(), failure);
+        }
+    }
+
+    /// What is known of each token that was asked for, by name.
+    #[must_use]
+    pub fn token_lives(&self) -> BTreeMap<String, TokenLife> {
+        let mut lives: BTreeMap<String, TokenLife> = BTreeMap::new();
+        for (name, at) in lock(&self.tokens.expires).iter() {
+            lives.entry(name.clone()).or_default().expires = Some(*at);
+        }
+        for (name, at) in lock(&self.tokens.secrets).iter() {
+            lives.entry(name.clone()).or_default().secret_since = Some(*at);
+        }
+        for (name, failure) in lock(&self.tokens.failed).iter() {
+            lives.entry(name.clone()).or_default().failed = Some(*failure);
+        }
+        lives
     }
 
     /// When the token that names no user ends, in Unix seconds; `None`: there is none.
@@ -94,6 +126,12 @@ mod tests {
         metrics.token_expires("hmpps-auth", Some(1_700_000_000));
         metrics.token_pair_changed("hmpps-auth", "proven");
         metrics.token_secret_since("hmpps-auth", Some(1_600_000_000));
+        let life = metrics.token_lives()["hmpps-auth"];
+        assert_eq!(
+            (life.expires, life.secret_since),
+            (Some(1_700_000_000), Some(1_600_000_000))
+        );
+        assert_eq!(life.failed.map(|(_, why)| why), Some("timeout"));
         let text = metrics.exposition().expect("text");
         for line in [
             r#"delius_sidecar_token_fetches_total{token="hmpps-auth",result="ok"} 2"#,

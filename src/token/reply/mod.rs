@@ -32,6 +32,10 @@ pub(super) struct Reply {
     pub(super) status: u16,
     /// `retry-after` in seconds.
     pub(super) retry_after: Option<u64>,
+    /// Where it redirects to; only said, never followed.
+    pub(super) location: Option<String>,
+    /// By its clock.
+    pub(super) date: Option<String>,
     pub(super) body: Zeroizing<Vec<u8>>,
 }
 
@@ -165,7 +169,7 @@ fn refusal(reply: &Reply, peer: &str, named_user: bool) -> Trouble {
     }
 }
 
-fn word(body: &[u8]) -> Option<&'static str> {
+pub(super) fn word(body: &[u8]) -> Option<&'static str> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let said = body.get("error")?.as_str()?;
     WORDS.into_iter().find(|word| *word == said)
@@ -199,7 +203,7 @@ fn sound(token: &str) -> Result<(), &'static str> {
 }
 
 /// A number of seconds, as number or text. What is below nothing is nothing.
-fn seconds(value: &Value) -> Option<Duration> {
+pub(super) fn seconds(value: &Value) -> Option<Duration> {
     let found = match value {
         Value::Number(number) => number.as_f64()?,
         Value::String(text) => text.trim().parse::<f64>().ok()?,

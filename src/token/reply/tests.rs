@@ -12,6 +12,8 @@ fn reply(status: u16, body: &str) -> Reply {
     Reply {
         status,
         retry_after: None,
+        location: None,
+        date: None,
         body: Zeroizing::new(body.as_bytes().to_vec()),
     }
 }

@@ -4,17 +4,22 @@
 //! about the far end ("does not arrive", "never leaves"), the stand-in's own record decides. A step that cannot be
 //! shown says why and does not hide the next.
 
+mod operator;
+mod switch_over;
+
 use std::time::Instant;
 
 use serde_json::Value;
 
 use super::child::Stop;
-use super::client::Ask;
+use super::client::{Answer, Ask};
 use super::evidence::{direct, expect_status, knock, last_seen, one_line, outcome, same, through_sidecar};
 use super::papers::{APP, Knock};
 use super::scene::Stage;
 use super::standin::Seen;
 use super::step::{Line, Step, Verdict};
+
+pub use switch_over::switch_over;
 
 const PERSON: &str = "/secure/offenders/nomsNumber/Z9001XA";
 const UNKNOWN: &str = "/secure/offenders/nomsNumber/Z9009XJ/all";
@@ -59,22 +64,7 @@ fn tier_and_provider(stage: Stage<'_>, lines: &mut Vec<Line>) -> Result<(), Stri
     let target = format!("{PERSON}/all?demo=tier");
     let answer = through_sidecar(stage, lines, Ask::get(&target))?;
     expect_status(&answer, 200)?;
-    let told: Value = serde_json::from_slice(&answer.body).map_err(|error| format!("not JSON: {error}"))?;
-    let tier = told["currentTier"].as_str().ok_or("the reply names no tier")?;
-    let managers = told["offenderManagers"]
-        .as_array()
-        .ok_or("the reply names no managers")?;
-    let manager = managers.iter().find(|manager| manager["active"] == true);
-    let area = &manager.ok_or("no manager is active")?["probationArea"];
-    let provider = match area["nps"].as_bool() {
-        Some(true) => "NPS",
-        Some(false) => "CRC",
-        None => return Err("the reply does not say NPS or CRC".to_owned()),
-    };
-    lines.push(Line::Note(format!(
-        "tier {tier}, provider {provider} ({})",
-        area["description"].as_str().unwrap_or_default()
-    )));
+    lines.push(Line::Note(provider(&answer)?));
     same(&answer, &direct(stage, &target)?)?;
     let seen = last_seen(stage, &target)?;
     let certificate = seen
@@ -88,6 +78,27 @@ fn tier_and_provider(stage: Stage<'_>, lines: &mut Vec<Line>) -> Result<(), Stri
     } else {
         Err(format!("that certificate does not name {APP}"))
     }
+}
+
+/// Tier and provider of a person, as the application reads them.
+fn provider(answer: &Answer) -> Result<String, String> {
+    let told: Value = serde_json::from_slice(&answer.body).map_err(|error| format!("not JSON: {error}"))?;
+    let tier = told["currentTier"].as_str().ok_or("the reply names no tier")?;
+    let managers = told["offenderManagers"]
+        .as_array()
+        .ok_or("the reply names no managers")?;
+    let manager = managers.iter().find(|manager| manager["active"] == true);
+    let area = &manager.ok_or("no manager is active")?["probationArea"];
+    let provider = match area["nps"].as_bool() {
+        Some(true) => "NPS",
+        Some(false) => "CRC",
+        None => return Err("the reply does not say NPS or CRC".to_owned()),
+    };
+    let name = area["description"].as_str().or(area["code"].as_str());
+    Ok(format!(
+        "tier {tier}, provider {provider} ({})",
+        name.unwrap_or_default()
+    ))
 }
 
 fn unknown_person(stage: Stage<'_>, lines: &mut Vec<Line>) -> Result<(), String> {

@@ -1,5 +1,7 @@
 //! What a drill came to: every change with its figures, and the claims that must hold.
 
+mod client;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -9,6 +11,8 @@ use super::super::load::Figures;
 use super::super::record::Tally;
 use super::super::step::{Step, Verdict};
 use crate::identity::status::Receipt;
+use client::count;
+pub use client::{ClientChange, KeyChange};
 
 /// Less than this share of the rate that was asked for is no real load.
 const HELD: f64 = 0.95;
@@ -99,6 +103,12 @@ pub struct Outcome {
     pub changes: Vec<Change>,
     pub broken: Vec<Broken>,
     pub withdrawn: Vec<Withdrawn>,
+    /// OAuth clients that took the place of the one before.
+    pub clients: Vec<ClientChange>,
+    /// Pairs that could not.
+    pub broken_clients: Vec<Broken>,
+    /// Signing keys that were dropped.
+    pub keys: Vec<KeyChange>,
     pub claims: Vec<Claim>,
 }
 
@@ -109,13 +119,9 @@ impl Outcome {
         self.claims.iter().all(|claim| claim.holds)
     }
 
-    /// Lets the far end's record decide, then claims.
-    pub(super) fn judge(mut self, tally: &Tally, rate: u32) -> Self {
-        let count = |mark: u64, is_meant: &dyn Fn(&str) -> bool| -> u64 {
-            let marked = tally.range((mark, String::new())..(mark + 1, String::new()));
-            let meant = marked.filter(|((_, hash), _)| is_meant(hash));
-            meant.map(|(_, count)| count).sum()
-        };
+    /// Lets the far ends' records decide, Delius' and that of the standard route, then claims.
+    pub(super) fn judge(mut self, tally: &Tally, standard: &Tally, rate: u32) -> Self {
+        let count = |mark: u64, is_meant: &dyn Fn(&str) -> bool| count(tally, mark, is_meant);
         for change in &mut self.changes {
             let Change {
                 mark, current, before, ..
@@ -129,6 +135,7 @@ impl Outcome {
             broken.requests = count(broken.mark, &|hash| hash == current);
             broken.requests_on_other = count(broken.mark, &|hash| hash != current);
         }
+        self.judge_clients(standard);
         for found in &mut self.withdrawn {
             let (withdrawn, current) = (found.withdrawn.clone(), found.current.clone());
             found.requests_on_withdrawn = count(found.afterwards, &|hash| hash == withdrawn);
@@ -217,6 +224,7 @@ impl Outcome {
                 holds: on_withdrawn == 0 && self.withdrawn.iter().all(|found| found.requests_after > 0),
             });
         }
+        claims.extend(self.claim_clients());
         claims
     }
 
@@ -242,125 +250,4 @@ fn milliseconds<S: serde::Serializer>(took: &Duration, to: S) -> Result<S::Ok, S
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RATE: u32 = 100;
-
-    fn hashes(names: &[&str]) -> BTreeSet<String> {
-        names.iter().map(|&name| name.to_owned()).collect()
-    }
-
-    /// A drill with one change, one broken certificate and a certificate withdrawn, in which everything held.
-    fn outcome() -> Outcome {
-        Outcome {
-            steps: Vec::new(),
-            requests: Figures {
-                sent: 1_000,
-                answered: 993,
-                failed: 7,
-                failed_by_mark: [(6, 7)].into(),
-                seconds: 10.0,
-                per_second: 100.0,
-                ..Figures::default()
-            },
-            changes: vec![Change {
-                what: "it".to_owned(),
-                way: "rename",
-                from: 1,
-                to: 2,
-                noticed: Duration::ZERO,
-                closed: Duration::ZERO,
-                connections_before: 16,
-                connections_left: 0,
-                receipt: Receipt::default(),
-                requests_after: 0,
-                requests_on_old: 0,
-                mark: 2,
-                current: "b".to_owned(),
-                before: hashes(&["a", "b"]),
-            }],
-            broken: vec![Broken {
-                what: "garbage",
-                said: String::new(),
-                requests: 0,
-                requests_on_other: 0,
-                mark: 4,
-                current: "b".to_owned(),
-            }],
-            withdrawn: vec![Withdrawn {
-                how: "revoked",
-                after: Duration::ZERO,
-                requests_refused: 0,
-                requests_on_withdrawn: 0,
-                requests_after: 0,
-                refusal: String::new(),
-                receipt: Receipt::default(),
-                during: 6,
-                afterwards: 7,
-                withdrawn: "b".to_owned(),
-                current: "a".to_owned(),
-            }],
-            claims: Vec::new(),
-        }
-    }
-
-    fn tally() -> Tally {
-        let rows = [(1, "a"), (2, "b"), (3, "b"), (4, "b"), (6, "b"), (7, "a")];
-        rows.map(|(mark, hash)| ((mark, hash.to_owned()), 10)).into()
-    }
-
-    fn untrue(outcome: Outcome, tally: &Tally) -> Vec<&'static str> {
-        let claims = outcome.judge(tally, RATE).claims;
-        let untrue = claims.into_iter().filter(|claim| !claim.holds);
-        untrue.map(|claim| claim.claim).collect()
-    }
-
-    #[test]
-    fn a_drill_in_which_all_went_well_holds_and_what_was_refused_is_counted_apart() {
-        let judged = outcome().judge(&tally(), RATE);
-        assert!(judged.holds(), "{:#?}", judged.claims);
-        assert_eq!((judged.requests.failed, judged.changes[0].requests_after), (0, 10));
-        assert_eq!(judged.broken[0].requests, 10);
-        let found = &judged.withdrawn[0];
-        assert_eq!((found.requests_refused, found.requests_after), (7, 10));
-    }
-
-    #[track_caller]
-    fn assert_untrue(claim: &str, change: impl FnOnce(&mut Outcome, &mut Tally)) {
-        let (mut outcome, mut tally) = (outcome(), tally());
-        change(&mut outcome, &mut tally);
-        let untrue = untrue(outcome, &tally);
-        assert!(untrue.len() == 1 && untrue[0].contains(claim), "{claim}: {untrue:?}");
-    }
-
-    #[test]
-    fn each_claim_is_seen_to_be_untrue_when_it_is() {
-        let one = |mark, hash: &str| ((mark, hash.to_owned()), 1);
-        assert_untrue("no request on an old generation", |_, tally| {
-            tally.extend([one(2, "a")])
-        });
-        assert_untrue("no request on an old generation", |_, tally| {
-            tally.remove(&(2, "b".to_owned()));
-        });
-        assert_untrue("nothing broken", |_, tally| tally.extend([one(4, "x")]));
-        assert_untrue("the other side refuses", |_, tally| tally.extend([one(7, "b")]));
-        assert_untrue("no connection of an old", |outcome, _| {
-            outcome.changes[0].connections_left = 1;
-        });
-        assert_untrue("receipts", |outcome, _| outcome.changes[0].receipt.requests_failed = 1);
-        assert_untrue("no request failed", |outcome, _| {
-            outcome.requests.failed += 1;
-            outcome.requests.failed_by_mark.insert(2, 1);
-        });
-        assert_untrue("the load was held", |outcome, _| outcome.requests.per_second = 90.0);
-        assert_untrue("every step", |outcome, _| {
-            outcome.steps.push(Step {
-                title: "it",
-                lines: Vec::new(),
-                verdict: Verdict::Failed("no".to_owned()),
-                took: Duration::ZERO,
-            });
-        });
-    }
-}
+mod tests;
