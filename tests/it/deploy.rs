@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use delius_sidecar::config::settings::{Address, Trust};
+use delius_sidecar::config::settings::{Address, ClientCredentials, Settings, Source as TokenSource, Trust};
 use delius_sidecar::config::{self, Source};
 use delius_sidecar::switch::report::{Frame, Report, Unit};
 use delius_sidecar::switch::{Able, Evidence, Mode, RolledBack, Standing, Terms};
@@ -17,10 +17,24 @@ fn file(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// A file of `config/` with the programs that it names.
 fn source(name: &str) -> Source {
     let name = format!("config/{name}");
     let text = file(&name);
-    Source::new(name, text)
+    let mut source = Source::new(name, text);
+    for program in config::programs(&source.text) {
+        let text = file(&format!("config/{program}"));
+        source.programs.insert(program, Ok(text));
+    }
+    source
+}
+
+fn environment(name: &str) -> Settings {
+    let layers = [source("base.toml"), source(&format!("{name}.toml"))];
+    match config::load_run(&layers, &[]) {
+        Ok(loaded) => loaded.settings,
+        Err(problems) => panic!("{name}: {problems:?}"),
+    }
 }
 
 /// The directories that a manifest mounts.
@@ -42,8 +56,7 @@ fn assert_mounted(manifest: &str, path: &Path) {
 fn every_environment_reads_its_own_files_from_what_is_mounted() {
     let base = file("k8s/base/deployment.yaml");
     for environment in ["dev", "staging", "preprod", "production"] {
-        let layers = [source("base.toml"), source(&format!("{environment}.toml"))];
-        let settings = config::load_run(&layers, &[]).expect("usable").settings;
+        let settings = self::environment(environment);
         assert_eq!(settings.identities.len(), 1);
         for identity in settings.identities.values() {
             let files = identity.material.files();
@@ -54,28 +67,144 @@ fn every_environment_reads_its_own_files_from_what_is_mounted() {
             let staged = identity.staged.as_ref().expect("a place for the next one");
             assert_mounted(&base, &staged.join("tls.crt"));
         }
-        let control = settings.control.expect("a control socket");
+        let control = settings.control.as_ref().expect("a control socket");
         assert_mounted(&base, &control.socket);
-        for upstream in settings.upstreams.values() {
-            let Trust::Bundle(bundle) = &upstream.trust else {
-                panic!("{environment}: the system's roots are trusted");
-            };
+        let mut bundles = 0;
+        for (name, upstream) in &settings.upstreams {
+            match &upstream.trust {
+                Trust::Bundle(bundle) => {
+                    assert_mounted(&base, bundle);
+                    bundles += 1;
+                }
+                // The image has the roots of the public CAs; NDH's is private.
+                Trust::System => assert_eq!(name, "standard", "{environment}: the system's roots are trusted"),
+            }
+        }
+        assert!(bundles > 0, "{environment}");
+        let client = client(&settings);
+        assert_mounted(&base, &client.client_id_file);
+        assert_mounted(&base, &client.client_secret_file);
+        if let Trust::Bundle(bundle) = &client.trust {
             assert_mounted(&base, bundle);
         }
+        let state = settings
+            .switch
+            .state
+            .as_ref()
+            .expect("a place for what outlives a restart");
+        assert_mounted(&base, state);
         assert!(matches!(settings.listen.address, Address::Tcp(address) if address.ip().is_loopback()));
         assert!(base.contains("http://127.0.0.1:8080"));
         let overlay = file(&format!("k8s/overlays/{environment}/sidecar.yaml"));
         assert!(overlay.contains(&format!("/etc/delius-sidecar/config/{environment}.toml")));
-        assert!(overlay.contains(&format!("name: delius-sidecar-{environment}")));
+        let overlay = file(&format!("k8s/overlays/{environment}/kustomization.yaml"));
+        assert!(overlay.contains(&format!(
+            "/sources/0/configMap/name\n        value: delius-sidecar-{environment}\n"
+        )));
     }
+}
+
+/// The client for tokens.
+fn client(settings: &Settings) -> &ClientCredentials {
+    match &settings.tokens["hmpps-auth"].source {
+        TokenSource::ClientCredentials(client) => client,
+        TokenSource::DeliusLogon(_) => panic!("a logon has no client"),
+    }
+}
+
+/// `{ key: KEY, path: PATH }` below `mapping/`: how the pod sees the programs.
+fn mounted_programs(manifest: &str) -> BTreeSet<(String, String)> {
+    let items = manifest.lines().filter_map(|line| {
+        line.trim()
+            .strip_prefix("- { key: ")?
+            .strip_suffix(" }")?
+            .split_once(", path: ")
+    });
+    items
+        .filter(|(_, path)| path.starts_with("mapping/"))
+        .map(|(key, path)| (key.to_owned(), path.to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_programs_that_the_configuration_names_are_what_reaches_the_pods() {
+    let mut named: BTreeSet<String> = config::programs(&file("config/base.toml")).into_iter().collect();
+    assert!(named.len() >= 20, "{named:?}");
+    for environment in ["dev", "staging", "preprod", "production"] {
+        let own = config::programs(&file(&format!("config/{environment}.toml")));
+        named.extend(own);
+    }
+    let kustomization = file("config/kustomization.yaml");
+    let generated: BTreeSet<(String, String)> = kustomization
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- ")?.split_once("=mapping/"))
+        .map(|(key, path)| (key.to_owned(), format!("mapping/{path}")))
+        .collect();
+    let paths: BTreeSet<String> = generated.iter().map(|(_, path)| path.clone()).collect();
+    assert_eq!(paths, named, "config/kustomization.yaml, and what config/*.toml names");
+    // What a ConfigMap allows in a key, and each of them once.
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    assert!(
+        generated.iter().all(|(key, _)| key.chars().all(allowed)),
+        "{generated:?}"
+    );
+    let keys: BTreeSet<&String> = generated.iter().map(|(key, _)| key).collect();
+    assert_eq!(keys.len(), generated.len());
+    // Beside the file that names them: in the same volume.
+    let base = file("k8s/base/deployment.yaml");
+    assert_eq!(mounted_programs(&base), generated, "k8s/base/deployment.yaml");
+    assert_mounted(&base, Path::new("/etc/delius-sidecar/config/base.toml"));
+    let volume = base
+        .split("- name: config\n          projected:")
+        .nth(1)
+        .expect("one volume of both");
+    let volume = volume.split("\n        - name: ").next().unwrap_or_default();
+    assert_eq!(mounted_programs(volume), generated);
+}
+
+#[test]
+fn in_staging_the_standard_side_is_constructed_and_reached_by_the_names_of_its_services() {
+    let settings = environment("staging");
+    let standard = &settings.upstreams["standard"];
+    let client = client(&settings);
+    let certificates = file("k8s/cert-manager/certificates.yaml");
+    for (host, port, page) in [
+        (&client.host, client.port, "k8s/stand-ins/auth.yaml"),
+        (&standard.host, standard.port, "k8s/stand-ins/standard.yaml"),
+    ] {
+        let manifest = file(page);
+        let (_, service) = manifest.split_once("kind: Service\n").expect("a service");
+        assert!(service.contains(&format!("  name: {host}\n")), "{host}: {service}");
+        assert!(service.contains(&format!("port: {port}\n")), "{port}: {service}");
+        assert!(manifest.contains(&format!("--listen=0.0.0.0:{port}\n")), "{manifest}");
+        assert!(certificates.contains(&format!("dnsNames: [{host}]")), "{host}");
+        let secret = format!("secretName: {host}-identity\n");
+        assert!(certificates.contains(&secret) && manifest.contains(&secret), "{secret}");
+        let files = manifest
+            .split("/etc/stand-in/")
+            .skip(1)
+            .filter_map(|rest| rest.split('\n').next().filter(|path| path.contains('.')));
+        let mut seen = 0;
+        for path in files {
+            assert_mounted(&manifest, &Path::new("/etc/stand-in").join(path));
+            seen += 1;
+        }
+        assert!(seen >= 2, "{page}");
+    }
+    // Who signs the tokens is whom the read API asks for the keys, by the name that the tokens carry.
+    let (auth, standard) = (file("k8s/stand-ins/auth.yaml"), file("k8s/stand-ins/standard.yaml"));
+    let server = format!("https://{}:{}", client.host, client.port);
+    assert!(auth.contains(&format!("--issuer={server}/auth/issuer\n")));
+    assert!(standard.contains(&format!("--auth={server}\n")));
+    let overlay = |name: &str| file(&format!("k8s/overlays/{name}/kustomization.yaml")).contains("../stand-ins");
+    assert!(overlay("staging") && !overlay("preprod") && !overlay("production"));
 }
 
 #[test]
 fn where_no_ndh_exists_the_sidecar_asks_the_service_of_the_gateway() {
     let service = file("k8s/gateway/service.yaml");
     for environment in ["dev", "staging"] {
-        let layers = [source("base.toml"), source(&format!("{environment}.toml"))];
-        let settings = config::load_run(&layers, &[]).expect("usable").settings;
+        let settings = self::environment(environment);
         let ndh = &settings.upstreams["ndh"];
         assert!(
             service.contains(&format!("  name: {}\n", ndh.host)),

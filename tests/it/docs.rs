@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use delius_sidecar::config::settings::Settings;
 use delius_sidecar::config::{self, Source};
 use delius_sidecar::fault::{Code, Side};
+use delius_sidecar::switch::{Gate, percent};
 
 /// `| `code` | status | side | …`: the first three cells of each row of the error table.
 fn rows() -> Vec<(String, String, String)> {
@@ -99,6 +100,123 @@ fn the_defaults_in_operations_md_are_the_defaults() {
         format!("| `open_for` | {},", seconds(ndh.breaker.open_for)),
     ] {
         assert!(said.contains(&row), "docs/operations.md does not say: {row}");
+    }
+}
+
+#[test]
+fn the_defaults_of_routes_in_operations_md_are_the_defaults() {
+    let settings = example();
+    let (gate, switch) = (Gate::default(), &settings.switch);
+    let said = include_str!("../../docs/operations.md");
+    let said = between(said, "\n## Routes and the switch-over\n", "\n## ");
+    for row in [
+        format!("| `min_samples` | {} |", gate.min_samples),
+        format!("| `max_mismatch` | {} |", percent(gate.max_mismatch)),
+        format!("| `max_missing` | {} |", percent(gate.max_missing)),
+        format!("| `max_errors` | {} |", percent(gate.max_errors)),
+        format!("| `window` | {} min |", gate.window.as_secs() / 60),
+        format!("| `window_samples` | {} |", gate.window_samples),
+        format!("| `reply` | {} MiB |", switch.reply >> 20),
+        format!("| `shadow.concurrency` | {} |", switch.shadow.concurrency),
+        format!("| `shadow.queue` | {} |", switch.shadow.queue),
+        format!("| `shadow.again` | {} |", switch.shadow.again),
+        format!("| `shadow.memory` | {} MiB |", switch.shadow.memory >> 20),
+    ] {
+        assert!(said.contains(&row), "docs/operations.md does not say: {row}");
+    }
+    assert!(gate.max_p95.is_none() && said.contains("| `max_p95` | not looked at |"));
+}
+
+/// The keys of a constant of `config/route_schema.rs`.
+fn keys(of: &str) -> BTreeSet<String> {
+    let schema = include_str!("../../src/config/route_schema.rs");
+    let listed = between(schema, &format!("const {of}: Fields = &["), "];");
+    let entries = listed.lines().filter_map(|line| line.trim().strip_prefix("(\""));
+    entries
+        .filter_map(|rest| rest.split('"').next())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn operations_md_names_every_key_of_routes_and_of_the_switch() {
+    let said = include_str!("../../docs/operations.md");
+    let said = between(said, "\n## Routes and the switch-over\n", "\n## ");
+    let mut seen = 0;
+    for of in [
+        "GROUP",
+        "ROUTE",
+        "LEG",
+        "GATE",
+        "COMPARISON",
+        "KNOWN",
+        "SWITCH",
+        "SHADOW",
+    ] {
+        for key in keys(of) {
+            let named = [format!("`{key}`"), format!("`shadow.{key}`"), format!("[route.{key}]")];
+            // `[switch.shadow]` stands there by its keys.
+            let named = key == "shadow" || named.iter().any(|name| said.contains(name));
+            assert!(named, "docs/operations.md does not explain `{key}` of {of}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 45, "{seen}");
+}
+
+#[test]
+fn switch_over_md_explains_every_word_of_the_report() {
+    let page = include_str!("../../docs/switch-over.md");
+    let report = include_str!("../../src/cli/route/report.rs").replace('\n', " ");
+    let labels: BTreeSet<String> = report
+        .split("page.row")
+        .skip(1)
+        .filter_map(|call| call.split('"').nth(1))
+        .filter(|label| !label.trim().is_empty())
+        .map(|label| label.trim().to_owned())
+        .collect();
+    assert!(labels.len() >= 12, "{labels:?}");
+    let table = between(page, "\n## Reading `route report`\n", "\n### ");
+    for label in labels
+        .iter()
+        .filter(|label| !["routes", "rolled back", "override"].contains(&label.as_str()))
+    {
+        assert!(
+            table.contains(&format!("`{label}`")),
+            "docs/switch-over.md does not explain `{label}`"
+        );
+    }
+    // Why a comparison did not take place.
+    let sources = [
+        include_str!("../../src/shadow/mod.rs"),
+        include_str!("../../src/proxy/mod.rs"),
+        include_str!("../../src/proxy/legs/answer.rs"),
+    ];
+    let mut reasons = 0;
+    for source in sources {
+        for reason in source
+            .split(".dropped(\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+        {
+            assert!(
+                page.contains(&format!("\n| `{reason}` |")),
+                "docs/switch-over.md does not explain {reason}"
+            );
+            reasons += 1;
+        }
+    }
+    assert!(reasons >= 6, "{reasons}");
+    // Why a command about routes is refused.
+    let standing = include_str!("../../src/switch/standing/mod.rs");
+    let codes = words(between(standing, "pub const fn code(&self)", "\n    }\n"));
+    assert!(codes.len() >= 5, "{codes:?}");
+    let operations = include_str!("../../docs/operations.md");
+    for code in codes {
+        assert!(
+            operations.contains(&format!("`{code}`")),
+            "docs/operations.md does not name {code}"
+        );
     }
 }
 
@@ -228,6 +346,8 @@ fn every_link_between_the_documents_leads_somewhere() {
         "docs/operations.md",
         "docs/rotation.md",
         "docs/staging-ca.md",
+        "docs/switch-over.md",
+        "docs/tokens.md",
     ] {
         let page = root.join(name);
         let text = read(&page);
