@@ -98,7 +98,6 @@ fn who_answers_and_what_was_compared_is_written_as_well_formed_text() {
         r#"leg_answers_total{unit="person",route="/all/{noms}",leg="standard",to="comparison"} 1"#,
         r#"leg_errors_total{unit="person",route="/all/{noms}",leg="standard"} 1"#,
         r#"fallbacks_total{unit="person",route="/all/{noms}"} 1"#,
-        r#"leg_duration_seconds{unit="person",leg="standard",quantile="0.95"} "#,
         r#"gate_go{unit="person"} 0"#,
         r#"gate_lacks{unit="person",lack="samples"} 1"#,
         r#"gate_lacks{unit="person",lack="latency"} 0"#,
@@ -112,6 +111,8 @@ fn who_answers_and_what_was_compared_is_written_as_well_formed_text() {
             "{line} in\n{text}"
         );
     }
+    let p95 = r#"delius_sidecar_leg_duration_seconds{unit="person",leg="standard",quantile="0.95"} 0."#;
+    assert!(text.contains(p95), "{p95} in\n{text}");
     for absent in [
         "route_rolled_back_timestamp_seconds{",
         "route_standard_since_timestamp_seconds{",
