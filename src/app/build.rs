@@ -31,6 +31,7 @@ pub struct Registry {
     in_flight: HashMap<String, Arc<InFlight>>,
     pub(super) ledgers: Ledgers,
     aside: Option<Aside>,
+    persons: u64,
 }
 
 /// What is in use towards an upstream.
@@ -53,13 +54,14 @@ pub enum BuildError {
 impl Registry {
     /// Nothing is held yet.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, tokens: Arc<Tokens>) -> Self {
+    pub fn new(metrics: Arc<Metrics>, tokens: Arc<Tokens>, persons: u64) -> Self {
         Self {
             metrics,
             tokens,
             in_flight: HashMap::new(),
             ledgers: Ledgers::default(),
             aside: None,
+            persons,
         }
     }
 
@@ -129,6 +131,7 @@ impl Registry {
             reply_limit: settings.switch.reply,
             vital,
             tokens: self.tokens.clone(),
+            persons: self.persons,
             aside: self.aside.clone(),
         })
     }
@@ -173,6 +176,7 @@ impl Registry {
             reply_limit: 0,
             vital: vec![true],
             tokens: self.tokens.clone(),
+            persons: self.persons,
             aside: None,
         })
     }

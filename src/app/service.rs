@@ -269,7 +269,9 @@ impl Service {
     fn try_reload(&mut self) -> anyhow::Result<()> {
         let kind = self.origin.read().map_err(anyhow::Error::msg)?;
         if kind.fixed() != self.kind.fixed() {
-            bail!("[listen] address and workers, [observe], [control] and [log] cannot change while running: restart");
+            bail!(
+                "[listen] address and workers, [observe], [control], [log], [switch] state and [switch.shadow] cannot change while running: restart"
+            );
         }
         // Refused before any certificate is touched, if it is to be refused.
         self.registry.plan(&kind, &self.identities, &self.units)?;

@@ -54,7 +54,7 @@ impl Service {
         let listening = bound.first().map(listen::Bound::address).unwrap_or_default();
 
         let tokens = Tokens::new(metrics.clone());
-        let mut registry = Registry::new(metrics.clone(), tokens.clone());
+        let mut registry = Registry::new(metrics.clone(), tokens.clone(), seed());
         let mut identities = Identities::new(metrics.clone());
         let (units, did) = Units::begin(kind.settings(), clock::unix_seconds())?;
         // A plan that cannot be made must not have taken anything into use.

@@ -136,7 +136,7 @@ pub(super) fn order(
             Unmatched::Misdirected => Err(unknown()),
         };
     };
-    let person = plan::person(lane, &captures, worker.seed);
+    let person = plan::person(lane, &captures, plan.persons);
     let who = Person {
         name: lane.person.as_deref().and_then(|name| captures.get(name)),
         held: person.is_some_and(|person| lane.rule.fallback && lane.rule.holds.holds(person, clock::monotonic())),

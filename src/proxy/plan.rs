@@ -44,6 +44,8 @@ pub struct Plan {
     /// For each target: some route answers through it, so that without it the sidecar is not up.
     pub vital: Vec<bool>,
     pub tokens: Arc<Tokens>,
+    /// Makes numbers of persons that name nobody; the same for all workers, another in each process.
+    pub persons: u64,
     /// Where replies go to be compared; `None`: nowhere.
     pub aside: Option<Aside>,
 }

@@ -32,8 +32,6 @@ pub struct Worker {
     world: RefCell<Rc<World>>,
     workspaces: RefCell<Vec<Workspace>>,
     random: Cell<u64>,
-    /// Distinguishes persons without naming them; differs between processes.
-    pub seed: u64,
     draining: Cell<Option<Instant>>,
     /// When the gateway's front was last replaced.
     renewed: Cell<Option<Instant>>,
@@ -99,7 +97,6 @@ impl Worker {
             })),
             workspaces: RefCell::default(),
             random: Cell::new(seed | 1),
-            seed,
             draining: Cell::new(None),
             renewed: Cell::new(None),
             warned: Cell::new(None),

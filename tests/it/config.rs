@@ -126,8 +126,8 @@ fn every_problem_is_shown_at_once_with_its_place_and_what_would_be_right() {
          \"am\"?\n\
          c.toml:19:10: error: `route.offender.person` names \"crn\", which is no parameter of `match`; `match` has: \
          nomsNumber\n\
-         c.toml:20:8: error: `route.offender.mode`: the mode \"shadow\" is not supported by this version; write \
-         \"ndh\"\n"
+         c.toml:20:8: error: `route.offender.mode` cannot be \"shadow\": a route of it has no [route.standard]: only NDH \
+         can answer; write mode = \"ndh\" until then\n"
     );
 }
 

@@ -15,7 +15,7 @@ use crate::support::hostile::{self, Hostile, ok};
 use crate::support::peer::{DOORS, Peer, Tls};
 use crate::support::pki::{Ask, Key, pki};
 use crate::support::raw::{Client, Reply};
-use crate::support::world::{World, text};
+use crate::support::world::{World, directory, text};
 use crate::support::{apache, java};
 
 const TEMPLATE: &str = "/p/{nomsNumber}";
@@ -502,6 +502,23 @@ fn token_refused() {
     }
     let sidecar = with_token(World::to(upstream.address()), server.address(), client.path()).start();
     provoke(&sidecar, Code::TokenRefused, 503);
+}
+
+#[test]
+fn mapping_failed() {
+    let upstream = Hostile::tls(pki().good_server(), |_, conn| {
+        if conn.handshake() && conn.request().is_some() {
+            conn.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{\"a\": 17}");
+        }
+    });
+    let directory = directory();
+    std::fs::write(directory.path().join("no-status.jq"), "{body}").expect("written");
+    let leg = "[route.ndh]\nupstream = \"ndh\"\n";
+    let config = World::to(upstream.address()).write(directory.path());
+    assert!(config.contains(leg), "{config}");
+    let config = config.replace(leg, &format!("{leg}response = \"no-status.jq\"\n"));
+    let sidecar = Sidecar::start(directory, &config);
+    provoke(&sidecar, Code::MappingFailed, 502);
 }
 
 /// The table and this file must not drift apart.

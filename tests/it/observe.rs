@@ -220,8 +220,10 @@ quiet = "50ms"
 deadline = "2s"
 [upstream.ndh]
 url = "http://{}"
+timeouts = {{ connect = "1s", first_byte = "5s", total = "10s" }}
 [upstream.standard]
 url = "http://{}"
+timeouts = {{ connect = "1s", first_byte = "5s", total = "10s" }}
 [group.person]
 mode = "standard"
 fallback = true

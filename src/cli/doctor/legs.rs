@@ -179,7 +179,9 @@ impl<'a> Legs<'a> {
 
     /// One line for all units that are alike.
     pub(super) fn modes(&self, only: Option<&str>, lines: &mut Lines) {
-        let mut alike: BTreeMap<(&str, Vec<String>, Vec<String>), Vec<&str>> = BTreeMap::new();
+        /// Mode, what is asked, what of it is broken.
+        type Alike<'a> = (&'a str, Vec<String>, Vec<String>);
+        let mut alike: BTreeMap<Alike<'_>, Vec<&str>> = BTreeMap::new();
         for (name, unit) in &self.settings.units {
             let ways: Vec<&Way<'_>> = self.all.iter().filter(|way| way.unit == name).collect();
             if only.is_some_and(|only| ways.iter().all(|way| way.leg.upstream != only)) {

@@ -12,7 +12,7 @@ use crate::switch::report::{Report, Times, Unit};
 use crate::switch::{Mode, Withdrawal, percent};
 
 /// Width of the first column.
-const LABEL: usize = 14;
+const LABEL: usize = 16;
 /// Differences that are shown; JSON has all.
 const SHOWN: usize = 20;
 

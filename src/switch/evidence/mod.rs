@@ -189,7 +189,15 @@ impl Evidence {
                 *self.refuses.of_mut(*leg) = true;
                 return;
             }
-            Verdict::NotComparable(reason) => return add(&mut self.not_comparable, &word(*reason), 1),
+            Verdict::NotComparable(reason) => {
+                // It came, and the application could have done nothing with it: an API that changes its replies must
+                // not leave the ratio that way.
+                if *reason == Reason::NoView(Leg::Standard) {
+                    self.answers.standard.errors += 1;
+                    self.window.at(moment).errors += 1;
+                }
+                return add(&mut self.not_comparable, &word(*reason), 1);
+            }
             _ => {}
         }
         let differences = verdict.differences();

@@ -133,3 +133,21 @@ fn evidence_survives_json_but_for_its_window() {
     back.window = evidence.window.clone();
     assert_eq!(back, evidence);
 }
+
+#[test]
+fn a_reply_that_nothing_can_be_made_of_is_an_error_of_the_standard_leg() {
+    let mut evidence = Evidence::new(0, Duration::from_secs(60));
+    evidence.answered(
+        NOW,
+        Answered {
+            leg: Leg::Standard,
+            error: false,
+            to_application: false,
+            took: Duration::from_millis(5),
+        },
+    );
+    evidence.judged(NOW, &Verdict::NotComparable(Reason::NoView(Leg::Standard)));
+    evidence.judged(NOW, &Verdict::NotComparable(Reason::NoView(Leg::Ndh)));
+    assert_eq!((evidence.answers.standard.errors, evidence.answers.ndh.errors), (1, 0));
+    assert_eq!(evidence.window.recent(NOW).errors, 1);
+}

@@ -244,6 +244,8 @@ fn differing(gate: &Gate, evidence: &Evidence) -> Vec<Lack> {
             .differences
             .most_frequent(false)
             .iter()
+            // Who is missing on a side is counted apart.
+            .filter(|one| !(one.pointer.is_empty() && one.kind.starts_with("only_")))
             .take(NAMED)
             .map(said)
             .collect();

@@ -1,3 +1,5 @@
+//! What the rehearsal tells of its evidence, held against evidence that was made up.
+
 use super::*;
 
 const RATE: u32 = 100;

@@ -196,7 +196,8 @@ fn standing(units: &[Unit], out: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for unit in units {
         family.labelled_float(&[("unit", &unit.unit)], unit.effective.share)?;
     }
-    let times: [(&str, &str, fn(&Unit) -> Option<i64>); 3] = [
+    type Moment = fn(&Unit) -> Option<i64>;
+    let times: [(&str, &str, Moment); 3] = [
         (
             named!("route_override_expires_timestamp_seconds"),
             "End of the override that is in force; absent without one",

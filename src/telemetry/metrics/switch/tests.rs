@@ -1,3 +1,5 @@
+//! The switch-over in the exposition: every family, well formed, and counters that never go back.
+
 use std::sync::Arc;
 use std::time::Duration;
 
