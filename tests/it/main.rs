@@ -12,6 +12,7 @@ mod demo;
 mod deploy;
 mod docs;
 mod doctor;
+mod doctor_token;
 mod drain;
 mod errors;
 mod faulty;
