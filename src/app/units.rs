@@ -29,6 +29,8 @@ pub(super) struct Units {
     known_since: i64,
     state: Option<PathBuf>,
     written: Option<String>,
+    /// The last attempt to write it failed.
+    failing: bool,
 }
 
 impl Units {
@@ -198,22 +200,37 @@ impl Units {
             state.units.insert(standing.unit().to_owned(), kept);
         }
         for route in &settings.routes {
+            // To the hour: what is asked is how many days ago, and the file is not to be written with every request.
+            let hour = |at: i64| at - at.rem_euclid(3600);
             let used = self.last_used(ledgers, &route.name);
+            let used = LastUsed {
+                answered: used.answered.map(hour),
+                by_fallback: used.by_fallback.map(hour),
+            };
             state.routes.insert(route.name.clone(), used);
         }
         let Ok(text) = state.text() else { return };
         if self.written.as_ref() == Some(&text) {
             return;
         }
-        if let Err(error) = super::start::write_whole(path, &text) {
-            tracing::warn!(
-                path = %path.display(),
-                %error,
-                "the state of the switch-over could not be written: after a restart, overrides and roll-backs are forgotten"
-            );
+        match super::start::write_whole(path, &text) {
+            Ok(()) => {
+                self.written = Some(text);
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!(path = %path.display(), "the state of the switch-over is written again");
+                }
+            }
+            // Tried again every second, and said once.
+            Err(error) if !self.failing => {
+                self.failing = true;
+                tracing::warn!(
+                    path = %path.display(),
+                    %error,
+                    "the state of the switch-over cannot be written: after a restart, overrides and roll-backs are forgotten"
+                );
+            }
+            Err(_) => {}
         }
-        // Also when it failed: said once for each change, not once a second.
-        self.written = Some(text);
     }
 
     fn last_used(&self, ledgers: &Ledgers, route: &str) -> LastUsed {

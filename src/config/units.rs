@@ -67,6 +67,7 @@ fn unit(
         standard: routes().all(|route| route.standard.is_some()),
         compare: routes().any(|route| route.comparison.is_some() && reads(&route.methods)),
         person: routes().all(|route| route.person.is_some()),
+        only_standard: routes().any(|route| route.ndh.is_none()),
     };
     if let Err(why) = able.allows(mode) {
         at.error(

@@ -191,13 +191,13 @@ pub(super) fn order(
             person,
         })
     });
-    let (lane, leg, compare) = (lane.clone(), leg.clone(), compare.cloned());
+    let (leg, compare) = (leg.clone(), compare.cloned());
     let order = match asked {
         Some(asked) if !streams => Order::Understand {
             admitted,
             legs: Legs {
                 fallback: fallback.cloned(),
-                lane,
+                lane: lane.clone(),
                 leg,
                 compare,
             },
@@ -235,7 +235,11 @@ pub(super) fn order(
             };
             write_request(out, raw, fields, &rules);
             out.extend_from_slice(&at_hand[..whole.unwrap_or(0)]);
-            let beside = asked.zip(compare).map(|(asked, other)| Beside { lane, asked, other });
+            let beside = asked.zip(compare).map(|(asked, other)| Beside {
+                lane: lane.clone(),
+                asked,
+                other,
+            });
             Order::Forward {
                 leg,
                 admitted,

@@ -45,7 +45,10 @@ impl Ledger {
     /// NDH was asked for somebody who waits.
     pub fn used_ndh(&self, by_fallback: bool) {
         let now = clock::unix_seconds();
-        self.answered.store(now, Ordering::Relaxed);
+        // Written once a second at most: the line is shared by all workers.
+        if self.answered.load(Ordering::Relaxed) != now {
+            self.answered.store(now, Ordering::Relaxed);
+        }
         if by_fallback {
             self.by_fallback.store(now, Ordering::Relaxed);
         }

@@ -78,7 +78,7 @@ impl Shadow {
     }
 
     /// Compares for the first time; a difference comes back, to be asked again.
-    async fn first(&self, job: Job) -> Option<(String, Arc<Asked>)> {
+    async fn first(&self, job: Job) -> Option<(Arc<Lane>, Arc<Asked>)> {
         let Job {
             lane: then,
             asked,
@@ -96,7 +96,10 @@ impl Shadow {
             lane.ledger.evidence().dropped("refused");
             return None;
         }
-        let there = self.ask(&lane, other.which, &asked).await?;
+        let Some(there) = self.ask(&lane, other.which, &asked).await else {
+            lane.ledger.evidence().dropped("configuration");
+            return None;
+        };
         let here = Said::Raw(raw);
         let verdict = match answered.which {
             Leg::Ndh => judged(&lane, &asked, here, there),
@@ -112,26 +115,28 @@ impl Shadow {
             lane.ledger.evidence().dropped("again");
             return None;
         }
-        Some((lane.name.clone(), asked))
+        Some((lane, asked))
     }
 
     /// The two legs do not see the same moment: both are asked anew after a pause before a difference counts.
-    async fn again(&self, name: &str, asked: Arc<Asked>) {
-        let Some(comparison) = self.lane(name).and_then(|lane| lane.comparison.clone()) else {
-            return;
-        };
+    async fn again(&self, then: &Lane, asked: Arc<Asked>) {
         self.waiting.set(self.waiting.get() + 1);
-        sleep(comparison.again_after).await;
+        let pause = then.comparison.as_ref().map(|comparison| comparison.again_after);
+        sleep(pause.unwrap_or_default()).await;
         self.waiting.set(self.waiting.get() - 1);
         let Ok(_place) = self.places.acquire().await else {
             return;
         };
-        let Some(lane) = self.lane(name) else { return };
+        let Some(lane) = self.lane(&then.name) else {
+            then.ledger.evidence().dropped("configuration");
+            return;
+        };
         let (ndh, standard) = tokio::join!(
             self.ask(&lane, Leg::Ndh, &asked),
             self.ask(&lane, Leg::Standard, &asked)
         );
         let (Some(ndh), Some(standard)) = (ndh, standard) else {
+            lane.ledger.evidence().dropped("configuration");
             return;
         };
         let verdict = judged(&lane, &asked, ndh, standard);

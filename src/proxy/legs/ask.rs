@@ -119,10 +119,13 @@ pub(super) async fn ask(
         let raw = exchange(worker, world, leg, asked, wanted.clone(), Some(bearer.clone()), story).await?;
         let stale = raw.any(|status| status == 401 || (status == 403 && token.forbidden_is_stale));
         let refused = raw.any(|status| matches!(status, 401 | 403));
-        if stale && !renewed && Instant::now() < deadline {
-            renewed = true;
+        if stale {
             tokens.refused(&token.name, user.as_deref(), &bearer)?;
-            continue;
+            // What may not be repeated is not sent again, whatever a 401 says of it.
+            if !renewed && asked.idempotent && Instant::now() < deadline {
+                renewed = true;
+                continue;
+            }
         }
         if refused {
             let peer = &world.plan.targets[leg.target].peer;

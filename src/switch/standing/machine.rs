@@ -48,10 +48,11 @@ impl Standing {
             (Some(_), None) => (self.refuge(), 0.0),
             (None, None) => (self.terms.mode, self.terms.share),
         };
-        let mode = if self.terms.able.allows(mode).is_ok() {
-            mode
-        } else {
-            Mode::Ndh
+        let able = self.terms.able;
+        let mode = match able.allows(mode) {
+            Ok(()) => mode,
+            Err(_) if able.only_standard => Mode::Standard,
+            Err(_) => Mode::Ndh,
         };
         Effective {
             mode,
@@ -81,8 +82,8 @@ impl Standing {
     }
 
     /// When [`Event::Tick`] changes something.
-    #[must_use]
-    pub fn next_tick(&self) -> Option<i64> {
+    #[cfg(test)]
+    pub(super) fn next_tick(&self) -> Option<i64> {
         self.set.as_ref().map(|set| set.expires)
     }
 
@@ -240,6 +241,19 @@ impl Standing {
         let was = self.effective(now);
         if lacks.is_empty() || !was.mode.lets_standard_answer() {
             return Vec::new();
+        }
+        if self.terms.able.only_standard {
+            let why: Vec<&str> = lacks.iter().map(|lack| lack.sentence.as_str()).collect();
+            let sentence = format!(
+                "{}: the gate broke and there is no NDH leg to go back to: {}",
+                self.unit,
+                why.join("; ")
+            );
+            return vec![
+                self.audit("gate_broken", sentence.clone(), Vec::new()),
+                Action::Alarm(sentence),
+                Action::NewWindow,
+            ];
         }
         let set = self.set.take();
         let reasons: Vec<String> = lacks.iter().map(|lack| lack.sentence.clone()).collect();

@@ -1,6 +1,6 @@
 //! Where one unit stands: the configured terms, an operator's override, a roll-back. Events in, actions out. Pure.
 //!
-//! What rules, first to last: a roll-back, an override that has not expired, the configuration. A broken gate rolls back
+//! What rules, first to last: an override that has not expired, a roll-back, the configuration. A broken gate rolls back
 //! at once and ends the override under which it broke. It stays until an operator resets it, sets at least what the
 //! configuration asks for, or the configured mode or share changes: an override below that (`ndh`, a smaller canary) rules
 //! while it lasts and leaves the roll-back beneath, so that its expiry never brings the standard leg back by itself.
@@ -29,7 +29,7 @@ pub struct Terms {
     pub share: f64,
     /// What standard fails is asked of NDH, if it may be repeated.
     pub fallback: bool,
-    /// In `standard`, NDH is still asked and compared.
+    /// In `canary` and `standard`, the leg that does not answer is asked as well and compared.
     pub compare: bool,
     pub gate: Gate,
     pub able: Able,
@@ -44,6 +44,8 @@ pub struct Able {
     pub compare: bool,
     /// Every route has a parameter that identifies the person.
     pub person: bool,
+    /// A route has no NDH leg any more: there is no way back.
+    pub only_standard: bool,
 }
 
 impl Able {
@@ -51,6 +53,7 @@ impl Able {
         standard: true,
         compare: true,
         person: true,
+        only_standard: false,
     };
 
     /// Why a unit of such routes cannot be in the mode.
@@ -59,6 +62,9 @@ impl Able {
     /// The reason, and what it takes.
     pub const fn allows(self, mode: Mode) -> Result<(), &'static str> {
         match mode {
+            Mode::Ndh | Mode::Shadow | Mode::Canary if self.only_standard => {
+                Err("a route of it has no [route.ndh] any more: only standard can answer")
+            }
             Mode::Ndh => Ok(()),
             _ if !self.standard => Err("a route of it has no [route.standard]: only NDH can answer"),
             Mode::Shadow if !self.compare => {

@@ -189,6 +189,7 @@ fn an_order_that_cannot_be_followed_changes_nothing_and_says_why() {
         compare: false,
         person: false,
         standard: true,
+        only_standard: false,
     };
     let none = Able::default();
     for (able, order, code) in [
@@ -262,6 +263,7 @@ fn any_event() -> impl Strategy<Value = Event> {
                 standard,
                 compare,
                 person,
+            only_standard: false,
             };
             Event::Configured(Terms {
                 able,
@@ -348,5 +350,36 @@ proptest! {
         }
         standing.apply(set(Mode::Standard, None, "all"), NOW).expect("set");
         prop_assert!(in_canary(share_of("person", &person), standing.effective(NOW).share));
+    }
+}
+
+#[test]
+fn a_unit_without_an_ndh_leg_never_goes_where_nobody_answers() {
+    let terms = Terms {
+        mode: Mode::Standard,
+        able: Able {
+            only_standard: true,
+            ..Able::ALL
+        },
+        ..Terms::default()
+    };
+    let (mut standing, _) = Standing::new("person", terms, None, None, 0);
+    let lack = Lack {
+        kind: Short::Errors,
+        sentence: "errors 50 %".to_owned(),
+    };
+    let actions = standing.apply(Event::Judged(vec![lack]), 10).expect("taken");
+    assert!(actions.iter().any(|action| matches!(action, Action::Alarm(_))));
+    assert_eq!(standing.effective(10).mode, Mode::Standard);
+    assert!(standing.rolled_back().is_none());
+    for mode in [Mode::Ndh, Mode::Shadow, Mode::Canary] {
+        let order = Order {
+            mode,
+            share: None,
+            reason: "back".to_owned(),
+            by: "uid 0".to_owned(),
+            hold: Duration::from_secs(60),
+        };
+        standing.apply(Event::Set(order), 20).expect_err("there is no way back");
     }
 }
