@@ -14,7 +14,9 @@ def message: (.body | objects | (.message, .error) | strings | select(. != "")) 
 # What is no 200, in the legacy shape. Only the text of a 404 differs from route to route; a body that is no JSON
 # (a page of an ingress) or none at all is tolerated.
 def refused($missing):
-  if .status == 404 then refusal(404; $missing)
+  # A 404 that the API did not say is a wrong address or a page of an ingress, and nobody is unknown because of it.
+  if .status == 404 and first(message, null) == null then error("a 404 without a message of the API")
+  elif .status == 404 then refusal(404; $missing)
   elif .status == 400 and first(message, null) == "UnrecognisedIdentifierType" then refusal(404; $missing)
   elif .status == 409 then
     ([.body | objects | .message | strings | capture("(?<n>[0-9]+) results").n] | first // "several") as $n

@@ -43,16 +43,22 @@ impl Ledgers {
             .get(&route.unit)
             .map(|unit| unit.terms.gate.window)
             .unwrap_or_default();
-        let anew = || Arc::new(Ledger::new(Evidence::new(clock::unix_seconds(), window)));
-        let entry = self.routes.entry(route.name.clone()).or_insert_with(|| (about, anew()));
+        let anew = || Evidence::new(clock::unix_seconds(), window);
+        let entry = self
+            .routes
+            .entry(route.name.clone())
+            .or_insert_with(|| (about, Arc::new(Ledger::new(anew()))));
         if entry.0 != about {
-            *entry = (about, anew());
+            // The ledger stays: when NDH was last used is about the route and not about how it is compared.
+            entry.0 = about;
+            *entry.1.evidence() = anew();
             tracing::info!(
                 audit = true,
                 route = route.name,
                 "what is compared has changed: the evidence begins anew"
             );
         }
+        entry.1.evidence().window.resize(window);
         entry.1.clone()
     }
 
@@ -233,4 +239,38 @@ pub(super) fn vital(lanes: &[Arc<Lane>], targets: usize) -> Vec<bool> {
         }
     }
     vital
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn settings(path: &str, window: &str) -> Settings {
+        let text = format!(
+            "[upstream.ndh]\nurl = \"http://127.0.0.1:1\"\n[[route]]\nname = \"a\"\nmatch = \"GET /a\"\n\
+             [route.gate]\nwindow = \"{window}\"\n[route.ndh]\nupstream = \"ndh\"\npath = \"{path}\"\n"
+        );
+        let loaded = config::load_run(&[config::Source::new("c.toml", text)], &[]);
+        loaded
+            .unwrap_or_else(|problems| panic!("{}", problems.lines()))
+            .settings
+    }
+
+    #[test]
+    fn when_ndh_was_last_used_outlives_a_change_of_what_is_compared() {
+        let mut ledgers = Ledgers::default();
+        let before = settings("/b", "5m");
+        let ledger = ledgers.ledger(&before.routes[0], &before);
+        ledger.used_ndh(true);
+        ledger.evidence().fell_back();
+        let after = settings("/c", "1m");
+        let same = ledgers.ledger(&after.routes[0], &after);
+        assert_eq!(same.evidence().fallbacks, 0, "the evidence begins anew");
+        assert!(same.last_used().by_fallback.is_some());
+        assert!(
+            Arc::ptr_eq(&ledger, &same),
+            "a request under way writes where it is read"
+        );
+    }
 }

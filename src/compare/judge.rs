@@ -49,7 +49,7 @@ pub fn judge(ndh: &Side, standard: &Side, rules: &Rules) -> Verdict {
 }
 
 /// Whether the status answers the request. A redirect, "not now" and "come again" say nothing about the person.
-const fn is_final(status: u16) -> bool {
+pub const fn is_final(status: u16) -> bool {
     matches!(status, 200..=299 | 400..=499) && !matches!(status, 408 | 425 | 429)
 }
 

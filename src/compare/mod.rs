@@ -21,7 +21,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-pub use judge::judge;
+pub use judge::{is_final, judge};
 pub use pattern::{Pattern, PatternError};
 pub use rules::{Known, Rules};
 

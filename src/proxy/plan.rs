@@ -16,7 +16,7 @@ use crate::config::settings::{Authorization, Comparison, Limits};
 use crate::identity::Front;
 use crate::mapping::{Fields, Program};
 use crate::route::{Captures, Match, Table, Template};
-use crate::switch::{self, Effective};
+use crate::switch::{self, Effective, Mode};
 use crate::telemetry::metrics::RouteMeter;
 use crate::token::Tokens;
 use crate::upstream::Target;
@@ -140,6 +140,18 @@ pub struct Token {
 }
 
 impl Lane {
+    /// Under its unit's standing, the leg that does not answer is asked as well.
+    #[must_use]
+    pub fn is_compared(&self) -> bool {
+        let rule = &self.rule;
+        self.comparison.is_some()
+            && match rule.effective.mode {
+                Mode::Ndh => false,
+                Mode::Shadow => true,
+                Mode::Canary | Mode::Standard => rule.compare,
+            }
+    }
+
     /// One of its legs.
     #[must_use]
     pub const fn leg(&self, which: switch::Leg) -> Option<&Arc<Leg>> {

@@ -24,7 +24,7 @@ use crate::clock;
 use crate::compare::{Leg, Verdict};
 use crate::config::settings::Shadow as Bounds;
 use crate::proxy::aside::Job;
-use crate::proxy::legs::{Asked, ask_aside};
+use crate::proxy::legs::{Asked, ask_aside, is_failure};
 use crate::proxy::plan::{self, Lane};
 use crate::proxy::worker::Worker;
 use crate::switch::evidence::Answered;
@@ -155,7 +155,7 @@ impl Shadow {
         let took = clock::monotonic().saturating_sub(began);
         let error = match &said {
             Err(_) => true,
-            Ok(raw) => raw.status() >= 500,
+            Ok(raw) => is_failure(which, raw.status()),
         };
         lane.ledger.evidence().answered(
             clock::monotonic(),
@@ -181,7 +181,7 @@ impl Shadow {
     fn lane(&self, name: &str) -> Option<Arc<Lane>> {
         let world = self.worker.world();
         let found = world.plan.lanes.iter().find(|lane| lane.name == name);
-        found.filter(|lane| lane.comparison.is_some()).cloned()
+        found.filter(|lane| lane.is_compared()).cloned()
     }
 
     fn record(&self, lane: &Lane, verdict: &Verdict) {

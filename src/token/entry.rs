@@ -209,9 +209,9 @@ impl Entry {
         let now = clock::monotonic();
         let mut state = self.state();
         let refusal = match &user {
-            None => state.slot.refused(now, bearer.serial),
+            None => state.slot.refused(now, bearer.serial, bearer.has_worked()),
             Some(user) => match state.users.find(user.expose()) {
-                Some(slot) => slot.refused(now, bearer.serial),
+                Some(slot) => slot.refused(now, bearer.serial, bearer.has_worked()),
                 None => Refusal::Another,
             },
         };

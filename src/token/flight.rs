@@ -107,7 +107,12 @@ impl Order {
             value.extend_from_slice(granted.token.as_bytes());
             let value = Secret::new(value);
             if life.is_usable(now) {
-                return Ok(Arc::new(Bearer { value, serial, life }));
+                return Ok(Arc::new(Bearer {
+                    value,
+                    serial,
+                    life,
+                    worked: false.into(),
+                }));
             }
             let sentence = "the token that came is over, or nearly so, as it comes; raise its life at the server";
             Err(Trouble::new(Kind::Invalid, sentence))

@@ -24,7 +24,7 @@ mod users;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Mutex, Notify, mpsc};
@@ -72,9 +72,20 @@ pub struct Bearer {
     value: SecretBytes,
     serial: u64,
     life: Life,
+    /// The API has taken it.
+    worked: AtomicBool,
 }
 
 impl Bearer {
+    /// The API has taken it: a refusal from now on means that something has changed there.
+    pub fn worked(&self) {
+        self.worked.store(true, Ordering::Relaxed);
+    }
+
+    fn has_worked(&self) -> bool {
+        self.worked.load(Ordering::Relaxed)
+    }
+
     /// The value of `authorization`: `Bearer …`. Whoever calls this answers for where it goes.
     #[must_use]
     pub fn header_value(&self) -> &[u8] {

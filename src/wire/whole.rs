@@ -20,8 +20,16 @@ impl Bounds {
     };
 }
 
-/// Fields that describe the content as it was before it was made anew.
-const OF_THE_CONTENT: [&str; 9] = [
+/// Fields that describe the content as it was before it was made anew, or that are between the sidecar and that side.
+const OF_THE_CONTENT: [&str; 17] = [
+    "content-disposition",
+    "content-language",
+    "content-location",
+    "link",
+    "location",
+    "proxy-authenticate",
+    "set-cookie",
+    "www-authenticate",
     "content-type",
     "content-encoding",
     "content-range",

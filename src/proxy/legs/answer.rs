@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock;
+use crate::compare;
 use crate::fault::Fault;
 use crate::proxy::aside::Job;
 use crate::proxy::client::Client;
@@ -49,7 +50,7 @@ pub(in crate::proxy) async fn answer(
     let mut leg = &legs.leg;
     let mut result = put(worker, world, lane, leg, &asked, story).await;
     let mut fell_back = false;
-    if let (Some(fallback), true) = (&legs.fallback, failed(&result)) {
+    if let (Some(fallback), true) = (&legs.fallback, failed(leg.which, &result)) {
         let why = match &result {
             Err(fault) => fault.code.as_str().to_owned(),
             Ok((raw, _)) => format!("status_{}", raw.status()),
@@ -134,10 +135,20 @@ pub(in crate::proxy) async fn answer(
 type Said = (Raw, Option<Reply>);
 
 /// The leg failed, as far as anybody could do better.
-fn failed(result: &Result<Said, Fault>) -> bool {
+fn failed(which: switch::Leg, result: &Result<Said, Fault>) -> bool {
     match result {
         Err(_) => true,
-        Ok((raw, _)) => raw.status() >= 500,
+        Ok((raw, _)) => is_failure(which, raw.status()),
+    }
+}
+
+/// Whether this status says nothing about the person. Of the standard leg more than a 5xx: "too many requests" to everybody
+/// is no answer, and a method that is not allowed is a wrong address.
+#[must_use]
+pub fn is_failure(which: switch::Leg, status: u16) -> bool {
+    match which {
+        switch::Leg::Ndh => status >= 500,
+        switch::Leg::Standard => !compare::is_final(status) || status == 405,
     }
 }
 
@@ -163,7 +174,7 @@ async fn put(
 fn note(lane: &Lane, which: switch::Leg, result: &Result<Said, Fault>, took: Duration) {
     let answered = Answered {
         leg: which,
-        error: failed(result),
+        error: failed(which, result),
         to_application: true,
         took,
     };
@@ -198,4 +209,23 @@ pub(in crate::proxy) fn set_aside(
         }
     };
     lane.ledger.evidence().dropped(dropped);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_says_nothing_of_the_person_is_a_failure_of_the_standard_leg() {
+        for failure in [301, 405, 408, 429, 500, 503] {
+            assert!(is_failure(switch::Leg::Standard, failure), "{failure}");
+        }
+        for answer in [200, 204, 400, 404, 409] {
+            assert!(!is_failure(switch::Leg::Standard, answer), "{answer}");
+        }
+        assert!(
+            !is_failure(switch::Leg::Ndh, 429),
+            "the application has always seen what NDH says"
+        );
+    }
 }

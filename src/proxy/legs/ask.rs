@@ -137,6 +137,7 @@ pub(super) async fn ask(
             );
             return Err(Fault::new(Code::TokenRefused, sentence));
         }
+        bearer.worked();
         return Ok(raw);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::proxy::plan::{Lane, Leg};
-use crate::switch::{self, Mode};
+use crate::switch;
 
 use super::asked::is_safe;
 
@@ -38,16 +38,9 @@ pub fn choose<'a>(lane: &'a Lane, method: &str, person: Person<'_>) -> Option<Ch
         (&lane.ndh, &lane.standard)
     };
     let twice = is_safe(method);
-    let compares = match rule.effective.mode {
-        Mode::Ndh => false,
-        Mode::Shadow => true,
-        Mode::Canary | Mode::Standard => rule.compare,
-    };
     Some(Choice {
         leg: answers.as_ref()?,
         fallback: other.as_ref().filter(|_| twice && standard && rule.fallback),
-        compare: other
-            .as_ref()
-            .filter(|_| twice && compares && lane.comparison.is_some()),
+        compare: other.as_ref().filter(|_| twice && lane.is_compared()),
     })
 }

@@ -23,5 +23,6 @@ pub use asked::{Asked, is_safe, params};
 pub use choose::{Choice, Person, choose};
 pub use understand::{Reply, understand, view};
 
+pub use answer::is_failure;
 pub(super) use answer::{Legs, answer, set_aside};
 pub(super) use content::gather;

@@ -76,6 +76,14 @@ impl Window {
         sum
     }
 
+    /// Looks back this far from now on; what was seen under another length is forgotten.
+    pub fn resize(&mut self, length: Duration) {
+        let new = Self::new(length);
+        if self.slot != new.slot {
+            *self = new;
+        }
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.slots.clear();

@@ -137,7 +137,7 @@ impl Standing {
             actions.push(self.audit("mode_configured", sentence, Vec::new()));
             actions.push(Action::NewWindow);
         }
-        let asked = (self.terms.mode, self.terms.share);
+        let asked = (self.terms.mode, reach(self.terms.mode, self.terms.share));
         if self
             .rolled_back
             .take_if(|rolled_back| rolled_back.configured != asked)
@@ -264,7 +264,7 @@ impl Standing {
             share: was.share,
             reasons,
             reason_then: set.map(|set| set.reason),
-            configured: (self.terms.mode, self.terms.share),
+            configured: (self.terms.mode, reach(self.terms.mode, self.terms.share)),
         });
         let to = self.refuge();
         let sentence = format!(

@@ -383,3 +383,21 @@ fn a_unit_without_an_ndh_leg_never_goes_where_nobody_answers() {
         standing.apply(Event::Set(order), 20).expect_err("there is no way back");
     }
 }
+
+#[test]
+fn a_share_that_rules_nothing_does_not_lift_a_roll_back() {
+    let terms = |share| Terms {
+        mode: Mode::Standard,
+        share,
+        able: Able::ALL,
+        ..Terms::default()
+    };
+    let (mut standing, _) = Standing::new("person", terms(0.0), None, None, 0);
+    let lack = Lack {
+        kind: Short::Errors,
+        sentence: "errors 50 %".to_owned(),
+    };
+    standing.apply(Event::Judged(vec![lack]), 10).expect("taken");
+    standing.apply(Event::Configured(terms(0.05)), 20).expect("taken");
+    assert_eq!(standing.effective(20).mode, Mode::Shadow);
+}

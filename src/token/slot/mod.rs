@@ -11,6 +11,8 @@ use super::life::Life;
 
 /// From one fetch because of the API's refusal until the next.
 pub(super) const BETWEEN_REFUSALS: Duration = Duration::from_secs(30);
+/// The same for a token that the API had taken before: something has changed there, and a new one may help at once.
+const AFTER_WORK: Duration = Duration::from_secs(1);
 /// From a fetch's start until the next: tokens may be over as soon as they come.
 const BETWEEN_FETCHES: Duration = Duration::from_millis(500);
 /// A token is not renewed ahead more often than this; whoever needs it asks.
@@ -156,12 +158,13 @@ impl<T: Clone> Slot<T> {
         waited_for
     }
 
-    /// The API refused the token of this number.
-    pub(super) fn refused(&mut self, now: Duration, serial: u64) -> Refusal {
+    /// The API refused the token of this number; `worked`: it has taken it before.
+    pub(super) fn refused(&mut self, now: Duration, serial: u64, worked: bool) -> Refusal {
         if self.held.as_ref().is_none_or(|held| held.serial != serial) {
             return Refusal::Another;
         }
-        if self.dropped.is_some_and(|dropped| now < dropped + BETWEEN_REFUSALS) {
+        let pause = if worked { AFTER_WORK } else { BETWEEN_REFUSALS };
+        if self.dropped.is_some_and(|dropped| now < dropped + pause) {
             return Refusal::Standing;
         }
         self.dropped = Some(now);

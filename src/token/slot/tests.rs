@@ -74,11 +74,15 @@ fn a_failed_renewal_is_tried_again_before_the_end() {
 #[test]
 fn only_the_current_token_is_dropped_by_a_refusal() {
     let (mut slot, gate) = (fresh(0, 1), Gate::default());
-    assert_eq!(slot.refused(seconds(5), 1), Refusal::Another);
+    assert_eq!(slot.refused(seconds(5), 1, false), Refusal::Another);
     assert_eq!(slot.wanted(seconds(5), &gate, 2), Answer::Fly);
     assert!(slot.fetched(2, 2, 2, life(5, 1200)));
     for late in 0..9 {
-        assert_eq!(slot.refused(seconds(6 + late), 1), Refusal::Another, "an older one");
+        assert_eq!(
+            slot.refused(seconds(6 + late), 1, false),
+            Refusal::Another,
+            "an older one"
+        );
         assert_eq!(slot.usable(seconds(6 + late)), Some(&2));
     }
 }
@@ -86,11 +90,11 @@ fn only_the_current_token_is_dropped_by_a_refusal() {
 #[test]
 fn an_api_that_refuses_every_fresh_token_is_not_answered_with_a_fetch_each_time() {
     let (mut slot, gate) = (fresh(0, 1), Gate::default());
-    assert_eq!(slot.refused(seconds(5), 1), Refusal::Another);
+    assert_eq!(slot.refused(seconds(5), 1, false), Refusal::Another);
     assert_eq!(slot.wanted(seconds(5), &gate, 2), Answer::Fly);
     assert!(slot.fetched(2, 2, 2, life(5, 1200)));
     for now in 6..35 {
-        assert_eq!(slot.refused(seconds(now), 2), Refusal::Standing);
+        assert_eq!(slot.refused(seconds(now), 2, false), Refusal::Standing);
         assert_eq!(
             slot.wanted(seconds(now), &gate, 3),
             Answer::Ready(2),
@@ -98,7 +102,7 @@ fn an_api_that_refuses_every_fresh_token_is_not_answered_with_a_fetch_each_time(
         );
     }
     assert_eq!(
-        slot.refused(seconds(35), 2),
+        slot.refused(seconds(35), 2, false),
         Refusal::Another,
         "after a while, once more"
     );
@@ -190,7 +194,7 @@ proptest! {
                     let serial = handed[usize::from(!latest)];
                     let before = slot.usable(now).copied();
                     let had = slot.life().is_some();
-                    let told = slot.refused(now, serial);
+                    let told = slot.refused(now, serial, false);
                     if had && slot.life().is_none() {
                         drops.push(now);
                         prop_assert!(before.is_none_or(|current| current == serial), "another token was dropped");
@@ -210,4 +214,14 @@ proptest! {
             prop_assert!(pair[1] - pair[0] >= BETWEEN_REFUSALS, "a storm: {drops:?}");
         }
     }
+}
+
+#[test]
+fn a_token_that_has_worked_is_replaced_soon_after_another() {
+    let mut slot = fresh(1, 7);
+    assert_eq!(slot.refused(seconds(10), 7, false), Refusal::Another);
+    assert_eq!(slot.wanted(seconds(10), &Gate::default(), 200), Answer::Fly);
+    assert!(slot.fetched(200, 8, 8, life(10, 1200)));
+    assert_eq!(slot.refused(seconds(12), 8, false), Refusal::Standing);
+    assert_eq!(slot.refused(seconds(12), 8, true), Refusal::Another);
 }
