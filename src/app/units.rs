@@ -169,6 +169,8 @@ impl Units {
                 .zip(&evidences)
                 .map(|(route, evidence)| RouteFacts {
                     route: &route.name,
+                    comparable: route.comparison.is_some()
+                        && ["GET", "HEAD"].iter().any(|safe| route.methods.accepts(safe)),
                     evidence,
                     last_used: self.last_used(ledgers, &route.name),
                     known: route
