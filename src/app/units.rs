@@ -149,11 +149,6 @@ impl Units {
             })
     }
 
-    /// Their names.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.standings.iter().map(Standing::unit)
-    }
-
     /// Everything there is to say.
     pub(super) fn report(&self, settings: &Settings, ledgers: &Ledgers, now: i64) -> Report {
         let frame = Frame {
