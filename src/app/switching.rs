@@ -15,7 +15,8 @@ use crate::fault::{Code, Fault};
 use crate::identity::Standing;
 use crate::proxy::aside::{Aside, Job};
 use crate::proxy::plan::Plan;
-use crate::switch::{Action, SetError};
+use crate::switch::report::Report;
+use crate::switch::{Action, Mode, SetError};
 use crate::telemetry::metrics::Beside;
 use crate::token::{Place, Tokens};
 
@@ -147,8 +148,9 @@ impl Service {
         let ledgers = &self.registry.ledgers;
         match command {
             Command::SetRoute { unit, order } => {
+                let mode = order.mode;
                 let did = self.units.set(&unit, order, now);
-                self.answer_route(&unit, did)
+                self.answer_route(&unit, did, Some(mode))
             }
             Command::ResetRoute(reset) => {
                 let did = self.units.reset(&reset.unit, reset.reason, reset.by.clone(), now);
@@ -164,29 +166,51 @@ impl Service {
                         "the evidence begins anew"
                     );
                 }
-                self.answer_route(&reset.unit, did)
+                self.answer_route(&reset.unit, did, None)
             }
             _ => Ok(Reply::Routes(self.units.report(settings, ledgers, now))),
         }
     }
 
-    fn answer_route(&mut self, unit: &str, did: Result<Vec<Did>, Option<SetError>>) -> Result<Reply, Refusal> {
+    fn answer_route(
+        &mut self,
+        unit: &str,
+        did: Result<Vec<Did>, Option<SetError>>,
+        set: Option<Mode>,
+    ) -> Result<Reply, Refusal> {
         match did {
             Ok(did) => {
                 self.switched(did);
                 let (effective, _) = self.units.of(unit);
-                Ok(Reply::Done(format!("{unit}: {effective}")))
+                let against = set.and_then(|mode| self.against(unit, mode)).unwrap_or_default();
+                Ok(Reply::Done(format!("{unit}: {effective}{against}")))
             }
             Err(Some(error)) => Err(Refusal::new(409, error.code(), error.to_string())),
             Err(None) => {
-                let names: Vec<&str> = self.units.names().collect();
-                Err(Refusal::new(
-                    404,
-                    "unknown_unit",
-                    format!("there is no such group or route; there are: {}", names.join(", ")),
-                ))
+                let sentence = self.reported().unwrap_or_default().unknown(unit);
+                Err(Refusal::new(404, "unknown_unit", sentence))
             }
         }
+    }
+
+    /// An operator may go where the evidence does not lead; it is said, and stands in the audit line.
+    fn against(&self, unit: &str, mode: Mode) -> Option<String> {
+        if !mode.lets_standard_answer() {
+            return None;
+        }
+        let (_, terms) = self.units.of(unit);
+        let report = self.reported()?;
+        let decision = report.units.iter().find(|one| one.unit == unit)?.supports(&terms, mode);
+        let lacks: Vec<&str> = decision.lacks.iter().map(|lack| lack.sentence.as_str()).collect();
+        (!decision.go).then(|| format!("; the gate says NO-GO for {mode}: {}", lacks.join("; ")))
+    }
+
+    fn reported(&self) -> Option<Report> {
+        let settings = self.kind.settings()?;
+        Some(
+            self.units
+                .report(settings, &self.registry.ledgers, clock::unix_seconds()),
+        )
     }
 }
 

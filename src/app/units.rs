@@ -151,11 +151,6 @@ impl Units {
             })
     }
 
-    /// Their names.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.standings.iter().map(Standing::unit)
-    }
-
     /// Everything there is to say.
     pub(super) fn report(&self, settings: &Settings, ledgers: &Ledgers, now: i64) -> Report {
         let frame = Frame {
@@ -171,6 +166,8 @@ impl Units {
                 .zip(&evidences)
                 .map(|(route, evidence)| RouteFacts {
                     route: &route.name,
+                    comparable: route.comparison.is_some()
+                        && ["GET", "HEAD"].iter().any(|safe| route.methods.accepts(safe)),
                     evidence,
                     last_used: self.last_used(ledgers, &route.name),
                     known: route

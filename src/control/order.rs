@@ -139,6 +139,11 @@ impl Order {
 pub(super) fn one_line(key: &str, text: Option<&str>) -> Result<(), Refusal> {
     let Some(text) = text else { return Ok(()) };
     if text.trim().is_empty() || text.chars().count() > TEXT || text.chars().any(char::is_control) {
+        if key == "reason" {
+            return Err(malformed(&format!(
+                "a reason is needed, on one line, of at most {TEXT} characters"
+            )));
+        }
         return Err(malformed(&format!(
             "`{key}` must be 1 to {TEXT} characters on one line; leave it out if none is meant"
         )));
@@ -176,6 +181,14 @@ mod tests {
             &long,
         ] {
             assert_eq!(order(wrong), Err("body_malformed"), "{wrong}");
+        }
+        for (wrong, said) in [
+            (r#"{"reason": ""}"#, "a reason is needed, on one line"),
+            (r#"{"reason": "a\nb"}"#, "a reason is needed, on one line"),
+            (r#"{"upstream": ""}"#, "leave it out if none is meant"),
+        ] {
+            let refusal = Order::read(wrong.as_bytes()).expect_err("refused");
+            assert!(refusal.sentence.contains(said), "{wrong}: {}", refusal.sentence);
         }
     }
 

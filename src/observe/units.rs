@@ -222,6 +222,7 @@ mod tests {
         last_used.note(NOW - 3 * 86_400, false);
         let facts = RouteFacts {
             route: "all",
+            comparable: true,
             evidence: &seen,
             last_used,
             known: Vec::new(),

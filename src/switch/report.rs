@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::evidence::{Difference, Evidence, PerLeg};
 use super::gate::{self, Decision, Gate, Lack, Short, Step};
-use super::standing::{Able, Effective, Override, RolledBack, Standing};
+use super::standing::{Able, Effective, Override, RolledBack, Standing, Terms};
 use super::usage::{self, LastUsed, Withdrawal};
 use super::{Leg, Mode};
 
-/// Days without use of NDH before its access can be withdrawn, unless the configuration says otherwise.
+/// Days without use of NDH before its access can be withdrawn.
 pub const QUIET_DAYS: i64 = 28;
 
 /// All units.
@@ -59,6 +59,8 @@ pub struct Configured {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Route {
     pub route: String,
+    /// It takes a safe method and has a view on both legs.
+    pub comparable: bool,
     pub compared: u64,
     pub mismatched: u64,
     pub missing: u64,
@@ -86,6 +88,8 @@ pub struct KnownRule {
 #[derive(Clone, Debug)]
 pub struct RouteFacts<'a> {
     pub route: &'a str,
+    /// It takes a safe method and has a view on both legs.
+    pub comparable: bool,
     pub evidence: &'a Evidence,
     pub last_used: LastUsed,
     /// Name and reason of each configured rule.
@@ -113,7 +117,9 @@ impl Unit {
         let used: Vec<LastUsed> = routes.iter().map(|route| route.last_used).collect();
         let (since, quiet) = (frame.known_since, frame.quiet_days);
         let withdrawal = usage::withdrawal(standing.unit(), terms, effective.mode, &used, since, quiet, frame.now);
-        let mut decision = gate::judge(terms, effective.mode, &evidence);
+        let (known, routes): (_, Vec<Route>) = (known(routes, &evidence), routes.iter().map(route).collect());
+        let decision = gate::judge(terms, effective.mode, &evidence);
+        let mut decision = gate::with_routes(decision, terms, effective.mode, &routes);
         if let Some(rolled_back) = standing.rolled_back() {
             // The figures may look good again, or still: what broke was only the last few minutes.
             let sentence = format!(
@@ -140,7 +146,7 @@ impl Unit {
         };
         Self {
             unit: standing.unit().to_owned(),
-            routes: routes.iter().map(route).collect(),
+            routes,
             effective,
             configured: Configured {
                 mode: terms.mode,
@@ -157,11 +163,24 @@ impl Unit {
                 ndh: times(Leg::Ndh),
                 standard: times(Leg::Standard),
             },
-            known: known(routes, &evidence),
+            known,
             evidence,
             decision,
             withdrawal,
         }
+    }
+
+    /// Whether the evidence supports that the unit goes into this mode, whatever mode it is in now.
+    #[must_use]
+    pub fn supports(&self, terms: &Terms, mode: Mode) -> Decision {
+        let before = match mode {
+            Mode::Ndh | Mode::Shadow => Mode::Ndh,
+            // Without a person there is no canary: shadow is followed by standard.
+            Mode::Standard if terms.able.person => Mode::Canary,
+            Mode::Canary | Mode::Standard => Mode::Shadow,
+        };
+        let decision = gate::judge(terms, before, &self.evidence);
+        gate::with_routes(decision, terms, before, &self.routes)
     }
 
     /// Differences that no rule knows, the most frequent first.
@@ -181,12 +200,29 @@ impl Report {
             units,
         }
     }
+
+    /// What is wrong with a name that is no unit's, in words.
+    #[must_use]
+    pub fn unknown(&self, name: &str) -> String {
+        let grouped = |unit: &&Unit| unit.routes.iter().any(|route| route.route == name);
+        if let Some(unit) = self.units.iter().find(grouped) {
+            return format!("{name} switches with its group: {}", unit.unit);
+        }
+        let names: Vec<&str> = self.units.iter().map(|unit| unit.unit.as_str()).collect();
+        let names = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        };
+        format!("no group and no single route is called {name}; there are: {names}")
+    }
 }
 
 fn route(facts: &RouteFacts<'_>) -> Route {
     let seen = facts.evidence;
     Route {
         route: facts.route.to_owned(),
+        comparable: facts.comparable,
         compared: seen.compared,
         mismatched: seen.mismatched,
         missing: seen.missing_on_standard + seen.missing_on_ndh,
@@ -215,7 +251,7 @@ mod tests {
 
     use super::*;
     use crate::compare::{self, Kind, Verdict};
-    use crate::switch::{Event, Terms};
+    use crate::switch::Event;
 
     const DAY: i64 = 86_400;
     const FRAME: Frame = Frame {
@@ -248,6 +284,7 @@ mod tests {
     fn facts(evidence: &Evidence) -> RouteFacts<'_> {
         RouteFacts {
             route: "all",
+            comparable: true,
             evidence,
             last_used: LastUsed::default(),
             known: vec![
@@ -266,6 +303,35 @@ mod tests {
         let counts: Vec<(&str, u64)> = unit.known.iter().map(|rule| (rule.name.as_str(), rule.count)).collect();
         assert_eq!(counts, [("default", 500), ("level", 0)]);
         assert!(unit.unknown_differences().is_empty());
+    }
+
+    #[test]
+    fn a_route_that_nobody_asked_for_is_no_go() {
+        let (one, two) = (compared(500), compared(0));
+        let mut unseen = facts(&two);
+        unseen.route = "registrations";
+        let standing = standing(Mode::Shadow);
+        let unit = Unit::new(&standing, None, &[facts(&one), unseen], FRAME);
+        let said: Vec<&str> = unit.decision.lacks.iter().map(|lack| lack.sentence.as_str()).collect();
+        assert_eq!(said, ["route registrations: 0 of 20 samples"]);
+        let supported = unit.supports(standing.terms(), Mode::Canary);
+        assert_eq!(
+            supported, unit.decision,
+            "in shadow, what supports canary is what GO is about"
+        );
+        let standard = unit.supports(standing.terms(), Mode::Standard);
+        assert_eq!(
+            (standard.next, standard.lacks.len()),
+            (Step::Standard, 2),
+            "nobody was answered by it"
+        );
+        assert!(unit.supports(standing.terms(), Mode::Ndh).go);
+        let report = Report::new(FRAME.now, vec![unit]);
+        assert_eq!(report.unknown("all"), "all switches with its group: person");
+        assert_eq!(
+            report.unknown("x"),
+            "no group and no single route is called x; there are: person"
+        );
     }
 
     #[test]

@@ -152,7 +152,10 @@ fn an_operator_sets_and_resets_and_everybody_can_see_it() {
         "1h",
     ];
     let said = ends(&sidecar, &set, 0);
-    assert!(said.contains("person: canary 10 %"), "{said}");
+    assert!(
+        said.contains("person: canary 10 %; the gate says NO-GO for canary: 0 of 500 samples"),
+        "{said}"
+    );
     assert_eq!(asks(&sidecar), "standard");
     let shown = ends(&sidecar, &["status", "person"], 0);
     assert!(
@@ -186,6 +189,8 @@ fn an_operator_sets_and_resets_and_everybody_can_see_it() {
         (line["unit"].as_str(), line["mode"].as_str()),
         (Some("person"), Some("canary"))
     );
+    let detail = line["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("the gate says NO-GO"), "{line}");
     let by = line["by"].as_str().unwrap_or_default();
     assert!(by.starts_with(&format!("uid {uid} pid ")), "{line}");
     for event in ["override_set", "reset"] {
@@ -220,13 +225,28 @@ fn what_cannot_be_done_is_refused_with_what_would_be_right() {
             1,
             "leave it out",
         ),
-        ("status nobody", 1, "there are: old, person"),
+        ("status nobody", 2, "there are: old, person"),
+        ("report nobody", 2, "there are: old, person"),
+        ("status all", 2, "all switches with its group: person"),
+        ("report all", 2, "all switches with its group: person"),
+        (
+            "set all --mode ndh --reason r --for 1h",
+            1,
+            "all switches with its group: person",
+        ),
         ("explain GET /nowhere/X123456", 1, "421 route_unknown"),
     ] {
         let arguments: Vec<&str> = line.split(' ').collect();
         let found = ends(&sidecar, &arguments, code);
         assert!(found.contains(said), "{line}: {found}");
     }
+    for reason in ["", "two\nlines"] {
+        let arguments = ["set", "person", "--mode", "ndh", "--reason", reason, "--for", "1h"];
+        let found = ends(&sidecar, &arguments, 1);
+        assert!(found.contains("a reason is needed, on one line"), "{found}");
+    }
+    let ping = ends(&sidecar, &["explain", "GET", "/health/ping"], 0);
+    assert!(ping.contains("the sidecar itself"), "{ping}");
     assert_eq!(unit(&sidecar).set, None);
     sidecar.stop();
     let gone = ends(&sidecar, &["status"], 1);

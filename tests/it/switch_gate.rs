@@ -13,7 +13,7 @@ use delius_sidecar::rehearsal::standin::{DeliusStandIn, Options};
 use crate::support::bin::NOMS;
 use crate::support::scripted::{Say, Scripted};
 use crate::support::switch::{
-    CLIENT, CLIENT_SECRET, SHORT, Scene, Switch, all, legacy, legs, noms, standard, wait_for,
+    CLIENT, CLIENT_SECRET, SHORT, Scene, Switch, all, legacy, legs, noms, registrations, standard, wait_for,
 };
 
 const GATE: &str = "min_samples = 5\nwindow_samples = 5\nmax_mismatch = 0.01\nmax_errors = 0.05\nmax_missing = 0.01";
@@ -213,6 +213,15 @@ fn report_says_no_go_with_what_is_missing_and_then_go() {
         let _ = client.get(&all(&noms(number))).expect("a reply");
     }
     scene.wait_unit("compared", |unit| unit["evidence"]["matched"] == 8);
+    let (code, said) = scene.command(&["route", "report", "person"]);
+    assert!(
+        code == Some(1) && said.contains("route registrations: 0 of 5 samples") && !said.contains("route manager:"),
+        "a route that nobody asked for: {code:?} {said}"
+    );
+    for number in 0..5 {
+        let _ = client.get(&registrations(&noms(number))).expect("a reply");
+    }
+    scene.wait_unit("compared", |unit| unit["evidence"]["matched"] == 13);
     let (code, said) = scene.command(&["route", "report", "person"]);
     assert!(
         code == Some(0) && said.contains("GO") && !said.contains("NO-GO"),

@@ -165,18 +165,20 @@ pub(super) fn with_code(place: &Place, run: impl FnOnce(&Path) -> Result<ExitCod
         Ok(code) => code,
         Err(failure) => {
             let _ = writeln!(io::stderr(), "error: {}", printable(&failure.to_string()));
-            ExitCode::FAILURE
+            ExitCode::from(if matches!(failure, Failure::Usage(_)) { 2 } else { 1 })
         }
     }
 }
 
-/// What ends a command with 1.
+/// What ends a command with 1, or with 2 where other arguments would have helped.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error(transparent)]
     Unreachable(#[from] AskError),
     #[error("{0}")]
     Refused(String),
+    #[error("{0}")]
+    Usage(String),
     #[error("what came back on {} is not what this version knows: ask with the binary of the same version", .0.display())]
     Strange(PathBuf),
     #[error("the sidecar is not ready after {max:?}: {seen}")]

@@ -1,7 +1,7 @@
 //! `route …`: who answers, with what evidence, and an operator's say in it, through the control socket.
 //!
 //! What the process says is what is shown; only `explain` reads the configuration as well. Exit codes: 0 done, or GO;
-//! 1 refused, failed, or NO-GO; 2 usage, or no control socket is configured.
+//! 1 refused, failed, or NO-GO; 2 usage, what is looked at is no unit, or no control socket is configured.
 
 mod explain;
 mod report;
@@ -46,7 +46,8 @@ pub enum RouteCommand {
     /// GO or NO-GO for the next step, and exactly what is missing.
     #[command(
         after_help = "Examples:\n  delius-sidecar route report\n  delius-sidecar route report person --output json\n\n\
-                      Exit codes: 0 GO for every unit shown, 1 NO-GO, refused or failed, 2 usage or configuration.\n\
+                      Exit codes: 0 GO for every unit shown, 1 NO-GO, refused or failed, 2 no such UNIT, usage or\n\
+                      configuration.\n\
                       Without UNIT, what has no standard leg at all is shown and does not count."
     )]
     Report(ReportArgs),
@@ -183,17 +184,10 @@ fn ask(socket: &Path, unit: Option<&str>, output: Format) -> Result<Report, Fail
     let report = serde_json::from_value(harmless(answer));
     let mut report: Report = report.map_err(|_| Failure::Strange(socket.to_owned()))?;
     if let Some(wanted) = unit {
-        let names: Vec<String> = report.units.iter().map(|unit| unit.unit.clone()).collect();
+        let unknown = report.unknown(wanted);
         report.units.retain(|unit| unit.unit == wanted);
         if report.units.is_empty() {
-            let names = if names.is_empty() {
-                "none".to_owned()
-            } else {
-                names.join(", ")
-            };
-            return Err(Failure::Refused(format!(
-                "no group and no single route is called {wanted}; there are: {names}"
-            )));
+            return Err(Failure::Usage(unknown));
         }
     }
     Ok(report)

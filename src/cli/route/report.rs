@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use crate::cli::output::{Tone, paint};
 use crate::cli::span::moment;
 use crate::switch::evidence::{Answers, Difference};
-use crate::switch::report::{Report, Times, Unit};
+use crate::switch::report::{Report, Route, Times, Unit};
 use crate::switch::{Mode, Withdrawal, percent};
 
 /// Width of the first column.
@@ -75,8 +75,10 @@ fn block(unit: &Unit, now: i64) -> String {
     let mut page = Page(format!("{}: {verdict} for {}\n", unit.unit, decision.next.as_str()));
     page.rows("missing", decision.lacks.iter().map(|lack| lack.sentence.clone()));
     page.row("mode", mode(unit, now));
-    let routes: Vec<&str> = unit.routes.iter().map(|route| route.route.as_str()).collect();
-    page.row("routes", routes.join(", "));
+    page.rows(
+        "routes",
+        unit.routes.iter().map(|one| route(one, unit.configured.able.standard)),
+    );
     if let Some(rolled_back) = &unit.rolled_back {
         page.row("rolled back", moment(rolled_back.at, now));
         page.rows("", rolled_back.reasons.iter().cloned());
@@ -99,6 +101,17 @@ fn block(unit: &Unit, now: i64) -> String {
     page.0
 }
 
+fn route(one: &Route, standard: bool) -> String {
+    match (standard, one.comparable) {
+        (false, _) => one.route.clone(),
+        (true, false) => format!("{}: cannot be compared", one.route),
+        (true, true) => format!(
+            "{}: {} compared, {} mismatched, {} missing",
+            one.route, one.compared, one.mismatched, one.missing
+        ),
+    }
+}
+
 fn mode(unit: &Unit, now: i64) -> String {
     let configured = &unit.configured;
     let wish = match configured.mode {
@@ -109,7 +122,8 @@ fn mode(unit: &Unit, now: i64) -> String {
     if configured.fallback {
         words.push("with fallback".to_owned());
     }
-    if configured.compare {
+    // In shadow everything is compared, and in ndh nothing, whatever `compare` says.
+    if configured.compare && unit.effective.mode.lets_standard_answer() {
         words.push("compared".to_owned());
     }
     if let Some(since) = unit.standard_since {

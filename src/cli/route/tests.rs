@@ -56,6 +56,7 @@ fn report(standing: &Standing, evidence: &Evidence) -> Report {
     last_used.note(NOW - 3 * 86_400, false);
     let facts = RouteFacts {
         route: "all",
+        comparable: true,
         evidence,
         last_used,
         known: vec![("latest", "the highest level is not the latest")],
@@ -84,13 +85,14 @@ fn a_report_says_no_go_and_exactly_what_is_missing() {
         &text,
         &[
             "person: NO-GO for canary",
-            "missing       mismatch 0.8 % of 1,000, at most 0.1 %: /tier value 8 times",
-            "mode          shadow (configured shadow)",
-            "compared      1000: 990 equal, 2 known, 8 mismatched, 0 missing on standard, 0 missing on ndh",
-            "differences   /tier value 8",
-            "known         latest 2: the highest level is not the latest",
-            "dropped       busy 1",
-            "standard      100 answers, 0 to the application, 0 errors; half within",
+            "missing         mismatch 0.8 % of 1,000, at most 0.1 %: /tier value 8 times",
+            "mode            shadow (configured shadow)",
+            "routes          all: 1000 compared, 8 mismatched, 0 missing",
+            "compared        1000: 990 equal, 2 known, 8 mismatched, 0 missing on standard, 0 missing on ndh",
+            "differences     /tier value 8",
+            "known           latest 2: the highest level is not the latest",
+            "dropped         busy 1",
+            "standard        100 answers, 0 to the application, 0 errors; half within",
             "3 days since it was last used",
             "its access for this cannot be withdrawn",
             "person is in shadow: NDH answers",
@@ -98,6 +100,24 @@ fn a_report_says_no_go_and_exactly_what_is_missing() {
         ],
     );
     assert!(!go(&report, true) && !go(&report, false));
+}
+
+#[test]
+fn compared_is_said_only_where_standard_answers() {
+    for (mode, said) in [
+        (Mode::Ndh, "(configured ndh)"),
+        (Mode::Shadow, "(configured shadow)"),
+        (Mode::Standard, "(configured standard, compared)"),
+    ] {
+        let terms = Terms {
+            mode,
+            compare: true,
+            able: Able::ALL,
+            ..Terms::default()
+        };
+        let standing = Standing::new("person", terms, None, None, NOW - HOUR).0;
+        says(&report::text(&report(&standing, &evidence()), NOW), &[said]);
+    }
 }
 
 #[test]

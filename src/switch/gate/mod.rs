@@ -4,6 +4,8 @@
 //! [`breach`] looks at the sliding window alone. One bad result among few is no rate, so a roll-back needs at least
 //! [`FEWEST_BAD`] of a kind as well as a share above the bound.
 
+mod routes;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,7 @@ use super::evidence::{Difference, Evidence};
 use super::standing::Terms;
 use super::words::{count, percent, ratio, times};
 use super::{Leg, Mode};
+pub(super) use routes::with_routes;
 
 /// Bad results of one kind in the window before the unit rolls back.
 pub const FEWEST_BAD: u64 = 3;
@@ -206,8 +209,7 @@ fn from_ndh(terms: &Terms) -> Option<Lack> {
 fn samples(terms: &Terms, mode: Mode, evidence: &Evidence) -> Vec<Lack> {
     let gate = &terms.gate;
     let mut lacks = Vec::new();
-    // Where standard answers everybody, comparing is a choice, and withdrawing NDH ends it.
-    let compares = terms.able.compare && (mode != Mode::Standard || terms.compare);
+    let compares = compares(terms, mode);
     if compares {
         let mut lack = few("samples", evidence.compared, gate.min_samples);
         if let Some(lack) = &mut lack
@@ -229,6 +231,11 @@ fn samples(terms: &Terms, mode: Mode, evidence: &Evidence) -> Vec<Lack> {
         lacks.extend(few("answers by standard to the application", answered, least));
     }
     lacks
+}
+
+/// Pairs count for the next step. Where standard answers everybody, comparing is a choice, and withdrawing NDH ends it.
+const fn compares(terms: &Terms, mode: Mode) -> bool {
+    terms.able.compare && (!matches!(mode, Mode::Standard) || terms.compare)
 }
 
 fn few(of: &str, found: u64, least: u64) -> Option<Lack> {

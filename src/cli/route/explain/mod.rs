@@ -14,6 +14,9 @@ use crate::route::{Captures, Table, path};
 use crate::switch::report::Report;
 use crate::switch::{Effective, Mode, Terms, answering, percent};
 
+/// Answered without a route.
+const PING: &str = "/health/ping";
+
 /// Where the standing was learnt.
 pub(super) enum Standing<'a> {
     /// Of the running process.
@@ -66,9 +69,9 @@ pub(super) fn explain(
         .map(|route| (route.methods.clone(), route.template.clone()))
         .collect();
     let table = Table::build(&matches).map_err(|_| "two routes match the same request: run `check`".to_owned())?;
-    let found = table.find(method, path).ok_or_else(|| {
-        format!("no route takes {method} of this path: the request would be refused with 421 route_unknown")
-    })?;
+    let Some(found) = table.find(method, path) else {
+        return unrouted(method, path);
+    };
     let route = &settings.routes[found.route];
     let asked = Asked {
         method,
@@ -76,6 +79,21 @@ pub(super) fn explain(
         query,
     };
     Ok(one(settings, standing, route, &asked))
+}
+
+/// What no route takes.
+fn unrouted(method: &str, path: &str) -> Result<Explanation, String> {
+    if path == PING && is_safe(method) {
+        let itself = "the sidecar itself, and no upstream is asked: 200, or 503 while one that counts for readiness has no usable \
+                      identity or an open circuit";
+        return Ok(Explanation {
+            rows: vec![("request", format!("{method} {PING}")), ("answers", itself.to_owned())],
+            legs: Vec::new(),
+        });
+    }
+    Err(format!(
+        "no route takes {method} of this path: the request would be refused with 421 route_unknown"
+    ))
 }
 
 fn one(settings: &Settings, standing: &Standing<'_>, route: &Route, asked: &Asked<'_>) -> Explanation {

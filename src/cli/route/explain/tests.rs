@@ -190,3 +190,16 @@ fn what_no_route_takes_is_said_without_its_path() {
         assert!(refused.contains(said) && !refused.contains("A1234BC"), "{refused}");
     }
 }
+
+#[test]
+fn what_the_sidecar_answers_itself_is_no_unknown_route() {
+    let text = explained(&configured(), "GET", "/health/ping");
+    says(
+        &text,
+        &["request        GET /health/ping", "answers        the sidecar itself"],
+    );
+    for (method, target) in [("POST", "/health/ping"), ("GET", "/health/pings")] {
+        let refused = explain(&settings(), &configured(), method, target).expect_err("no route");
+        assert!(refused.contains("421 route_unknown"), "{refused}");
+    }
+}

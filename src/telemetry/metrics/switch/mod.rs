@@ -33,7 +33,7 @@ const EVENTS: [&str; 7] = [
 ];
 
 /// What can be missing, in the order of the gate.
-const LACKS: [Short; 8] = [
+const LACKS: [Short; 9] = [
     Short::Mode,
     Short::Samples,
     Short::Mismatch,
@@ -41,6 +41,7 @@ const LACKS: [Short; 8] = [
     Short::Errors,
     Short::Latency,
     Short::Refused,
+    Short::RolledBack,
     Short::Ndh,
 ];
 

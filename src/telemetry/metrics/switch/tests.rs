@@ -58,6 +58,7 @@ fn report(evidence: &Evidence) -> Report {
     last_used.note(NOW - 5, false);
     let facts = RouteFacts {
         route: "all",
+        comparable: true,
         evidence,
         last_used,
         known: Vec::new(),
@@ -103,6 +104,7 @@ fn who_answers_and_what_was_compared_is_written_as_well_formed_text() {
         r#"gate_go{unit="person"} 0"#,
         r#"gate_lacks{unit="person",lack="samples"} 1"#,
         r#"gate_lacks{unit="person",lack="latency"} 0"#,
+        r#"gate_lacks{unit="person",lack="rolled_back"} 0"#,
         r#"ndh_last_used_timestamp_seconds{unit="person"} 1799999995"#,
         r#"ndh_withdrawable{unit="person"} 0"#,
         "comparisons_queued 3",
