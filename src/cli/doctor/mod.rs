@@ -65,7 +65,8 @@ pub(super) struct DoctorArgs {
     /// The longest wait for each step (connection, handshake, reply) instead of the configured ones.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     patience: Option<Duration>,
-    /// The path to GET, behind the upstream's base path; otherwise the configured `trial`, or `GET /`.
+    /// The path to GET, behind the upstream's base path; otherwise the configured `trial`, or `GET /`; with a token, a read
+    /// about nobody rather than a probe.
     #[arg(long, value_name = "PATH", value_parser = path)]
     path: Option<String>,
     /// Look at this upstream only.
