@@ -134,7 +134,7 @@ pub(super) fn leg(
     let token = token.filter(|_| leg.authorization == Authorization::Strip).map(|name| {
         let kind = settings.tokens.get(&name);
         Token {
-            username_header: kind.and_then(username_header).map(str::to_owned),
+            username_header: kind.and_then(settings::Token::username_header).map(str::to_owned),
             forbidden_is_stale: kind.is_some_and(|token| matches!(token.source, Source::DeliusLogon(_))),
             name,
         }
@@ -147,7 +147,7 @@ pub(super) fn leg(
     }
     // The name of a user is for the authorisation server, whichever leg answers.
     for token in settings.tokens.values() {
-        without.extend(username_header(token).map(Box::from));
+        without.extend(token.username_header().map(Box::from));
     }
     let streams = token.is_none() && leg.request.is_none() && leg.response.is_none() && leg.parts.is_empty();
     let compared = leg.view.is_some() && mode != Mode::Ndh;
@@ -172,13 +172,6 @@ pub(super) fn leg(
         meter,
         streams,
         ledger: (which == switch::Leg::Ndh).then_some(ledger),
-    }
-}
-
-fn username_header(token: &settings::Token) -> Option<&str> {
-    match &token.source {
-        Source::ClientCredentials(credentials) => credentials.username_header.as_deref(),
-        Source::DeliusLogon(_) => None,
     }
 }
 

@@ -18,6 +18,8 @@ use crate::route::{Methods, Template};
 
 /// Answered by the sidecar itself on the local listener.
 const PING: &str = "/health/ping";
+/// Until it is asked again, a request is held in memory with its header fields.
+const LONGEST_AGAIN: Duration = Duration::from_secs(600);
 
 /// What routes may refer to.
 pub(super) struct Names<'a> {
@@ -74,7 +76,13 @@ pub(super) fn route(name: &str, at: &Reader<'_>, names: &Names<'_>) -> Option<Ro
     let comparison = comparison(&at.table("comparison"), names);
     let fields = at.has("fields").then(|| fields(at)).flatten();
     let compares = |leg: &Option<Leg>| leg.as_ref().is_some_and(|leg| leg.view.is_some());
-    let comparison = (compares(&ndh) && compares(&standard)).then(|| Arc::new(comparison));
+    let compared = compares(&ndh) && compares(&standard);
+    if at.has("comparison") && !compared {
+        let wrong = "has no effect: only views are compared, and not both legs have one";
+        let right = "write view = \"mapping/….jq\" in [route.ndh] and in [route.standard], or remove it";
+        at.warning("comparison", wrong, right);
+    }
+    let comparison = compared.then(|| Arc::new(comparison));
     let (methods, template) = matched?;
     Some(Route {
         name: name.to_owned(),
@@ -151,6 +159,9 @@ fn leg(at: &Reader<'_>, which: &str, known: &[&str], names: &Names<'_>) -> Optio
         }
     }
     let parts: Vec<String> = at.texts("parts").into_iter().map(|(text, _)| text.to_owned()).collect();
+    if at.has("parts") && parts.is_empty() {
+        at.error("parts", "is empty", "name the parts, or remove it for a single request");
+    }
     if !parts.is_empty() {
         for needed in ["request", "response"] {
             if !at.has(needed) {
@@ -247,13 +258,11 @@ fn comparison(at: &Reader<'_>, names: &Names<'_>) -> Comparison {
     }
     let known = at.rows("known").into_iter().map(|(name, row)| {
         let reason = row.require("reason", "decided before the switch", |text| Ok(text.to_owned()));
-        if !row.has("at") {
-            row.error(
-                "at",
-                "is missing",
-                "say which differences it explains, for example at = [\"/mappaLevel\"]",
-            );
+        if reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+            let right = "say why the difference is known, and who decided: the report shows it";
+            row.error("reason", "is empty", right);
         }
+        explains(&row);
         Known {
             name: name.to_owned(),
             reason: reason.unwrap_or_default(),
@@ -262,6 +271,14 @@ fn comparison(at: &Reader<'_>, names: &Names<'_>) -> Comparison {
         }
     });
     let known = known.collect();
+    let again_after = at.duration("again_after", seconds(30));
+    if again_after > LONGEST_AGAIN {
+        let wrong = format!(
+            "is longer than {}: until then each request is held in memory with its header fields",
+            validate::shown(LONGEST_AGAIN)
+        );
+        at.error("again_after", wrong, "write for example again_after = \"30s\"");
+    }
     Comparison {
         rules: Rules {
             ignore: patterns(at, "ignore"),
@@ -270,8 +287,31 @@ fn comparison(at: &Reader<'_>, names: &Names<'_>) -> Comparison {
             equal_status,
             known,
         },
-        again_after: at.duration("again_after", seconds(30)),
+        again_after,
         sample: at.ratio("sample", 1.0),
+    }
+}
+
+/// What a known difference is said to explain.
+fn explains(row: &Reader<'_>) {
+    let places = row.texts("at");
+    if places.is_empty() {
+        let wrong = if row.has("at") {
+            "is empty: it explains nothing"
+        } else {
+            "is missing"
+        };
+        let right = "say which differences it explains, for example at = [\"/mappaLevel\"]";
+        row.error("at", wrong, right);
+    }
+    if !row.has("when") && places.iter().any(|(place, _)| place.is_empty()) {
+        let wrong =
+            "holds \"\", the whole view, and there is no `when`: it excuses every person who is missing on one side";
+        row.warning(
+            "at",
+            wrong,
+            "write when = \"mapping/….jq\" for those who are meant, or remove it",
+        );
     }
 }
 

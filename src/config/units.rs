@@ -29,7 +29,10 @@ pub(super) fn units(
                 "is for no route",
                 format!("write group = \"{name}\" in a [[route]], or remove it"),
             );
+            // Whatever else is wrong with it follows from that.
+            continue;
         }
+        unseen(name, &members);
         let persons: Vec<_> = members.iter().map(|(_, route)| route.person.as_deref()).collect();
         if persons.windows(2).any(|pair| pair[0] != pair[1]) {
             let wrong = "has routes with different `person` parameters: one person may be split two ways";
@@ -45,6 +48,23 @@ pub(super) fn units(
         );
     }
     units
+}
+
+/// A read that is switched with the others, and of which nothing is compared before.
+fn unseen(group: &str, members: &[&(&Reader<'_>, Route)]) {
+    if !members.iter().any(|(_, route)| route.comparison.is_some()) {
+        return;
+    }
+    for (at, route) in members {
+        if route.comparison.is_none() && route.standard.is_some() && reads(&route.methods) {
+            let wrong = format!(
+                "is switched with the others of `group.{group}`, and unseen: they are compared, and here not both legs have a \
+                 `view`"
+            );
+            let right = "write view = \"mapping/….jq\" in [route.ndh] and in [route.standard]";
+            at.warning("group", wrong, right);
+        }
+    }
 }
 
 fn unit(
@@ -88,6 +108,11 @@ fn unit(
             "is missing",
             "say the share of persons, for example canary = 0.05",
         );
+    }
+    if mode == Mode::Canary && !at.switch("compare", false) {
+        let wrong = "is not on in mode \"canary\": nothing is compared, so that there is no evidence for the next step, and no \
+                     mismatch rolls back by itself";
+        at.warning("compare", wrong, "write compare = true");
     }
     let fallback = at.switch("fallback", false);
     if fallback {
@@ -153,10 +178,19 @@ fn reads(methods: &Methods) -> bool {
 
 pub(super) fn switch(at: &Reader<'_>) -> Switch {
     let shadow = at.table("shadow");
+    let state = at.read("state", value::path);
+    if state.as_ref().is_some_and(|state| !state.is_absolute()) {
+        let wrong = "is not an absolute path: after a restart from elsewhere the state would not be found";
+        at.error(
+            "state",
+            wrong,
+            "write for example state = \"/run/delius-sidecar/switch.json\"",
+        );
+    }
     let bytes =
         |found: Option<u64>, default: usize| found.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(default);
     Switch {
-        state: at.read("state", value::path),
+        state,
         reply: bytes(at.size("reply"), 1 << 20),
         shadow: Shadow {
             concurrency: shadow.count("concurrency").unwrap_or(4),

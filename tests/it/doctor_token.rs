@@ -71,8 +71,12 @@ struct Said {
 }
 
 fn examine(at: &Path, token_url: &str, standard: &str, mode: &str, more: &str) -> Said {
+    examine_with(at, &configuration(at, token_url, standard, mode, more))
+}
+
+fn configuration(at: &Path, token_url: &str, standard: &str, mode: &str, more: &str) -> String {
     let file = |name: &str| at.join(name).display().to_string();
-    let config = format!(
+    format!(
         "[listen]\naddress = \"127.0.0.1:0\"\n[upstream.standard]\nurl = \"{standard}\"\ntoken = \"hmpps-auth\"\n\
          [upstream.ndh]\nurl = \"{standard}\"\n\
          [token.hmpps-auth]\nurl = \"{token_url}\"\nclient_id_file = \"{}\"\nclient_secret_file = \"{}\"\n{more}\n\
@@ -80,13 +84,17 @@ fn examine(at: &Path, token_url: &str, standard: &str, mode: &str, more: &str) -
          compare = false\n[route.ndh]\nupstream = \"ndh\"\n[route.standard]\nupstream = \"standard\"\n",
         file("id"),
         file("secret")
-    );
-    fs::write(at.join("config.toml"), &config).expect("written");
+    )
+}
+
+fn examine_with(at: &Path, config: &str) -> Said {
+    fs::write(at.join("config.toml"), config).expect("written");
     let output = command(&at.join("config.toml")).args(["--output", "json"]).output();
     let output = output.expect("start the binary");
     let said = String::from_utf8_lossy(&output.stdout);
     let all = format!("{said}{}", String::from_utf8_lossy(&output.stderr));
-    for secret in [SECRET, "Basic ", "Bearer ", "eyJ"] {
+    // A challenge may say "Bearer error=…": it is the token behind the word that must not be there, and it is a JWT.
+    for secret in [SECRET, "Basic ", "Bearer ey", "eyJ"] {
         assert!(!all.contains(secret), "{secret} is printed: {all}");
     }
     Said {
@@ -210,6 +218,66 @@ fn a_client_without_the_role_is_told_which_ones_it_has() {
     let said = Scene::of(auth::Options::new(vec![client])).said("standard");
     said.has("token roles", &["warning", "ROLE_OTHER", ROLE]);
     said.fails("request", &["answers 403", "ROLE_OTHER", "given to the client"]);
+}
+
+/// As `config/base.toml` has it: a probe for a trial, and a program that makes the path.
+fn said_as_shipped(scene: &Scene, mode: &str) -> Said {
+    let at = scene.directory.path();
+    let program = "{path: \"/case-records/\\(.params.person | ascii_upcase | @uri)\", query: null}";
+    fs::write(at.join("by.jq"), program).expect("written");
+    let plain = configuration(at, &scene.token_url(), scene.standard.url(), mode, "");
+    let with_trial = plain.replacen(
+        "token = \"hmpps-auth\"\n",
+        "token = \"hmpps-auth\"\ntrial = \"GET /health/ping\"\n",
+        1,
+    );
+    let config = with_trial.replacen("[route.standard]\n", "[route.standard]\nrequest = \"by.jq\"\n", 1);
+    examine_with(at, &config)
+}
+
+#[test]
+fn a_probe_named_as_the_trial_does_not_stand_for_a_request_that_needs_the_token() {
+    let said = said_as_shipped(&Scene::new(), "standard");
+    said.works();
+    said.has(
+        "request",
+        &["ok", "answers 400 to GET /case-records/NOBODY", "takes the token"],
+    );
+    let mut client = Client::new(ID, SECRET);
+    client.roles = Vec::new();
+    let scene = Scene::of(auth::Options::new(vec![client]));
+    said_as_shipped(&scene, "standard").fails("request", &["answers 403", "no roles at all", ROLE]);
+    // Not in use, it is what the verdict names, before the files and the ways in the clear.
+    scene.write("secret", SECRET);
+    let open = PermissionsExt::from_mode(0o644);
+    fs::set_permissions(scene.directory.path().join("secret"), open).expect("opened");
+    let said = said_as_shipped(&scene, "ndh");
+    said.works();
+    let verdict = said.report["verdict"].as_str().unwrap_or_default();
+    assert!(
+        verdict.contains("the path works, with") && verdict.contains("answers 403"),
+        "{verdict}"
+    );
+}
+
+#[test]
+fn a_probe_proves_nothing_of_a_token_whatever_it_answers() {
+    let scene = Scene::new();
+    let at = scene.directory.path();
+    let config = configuration(at, &scene.token_url(), scene.standard.url(), "standard", "");
+    for path in ["/health/ping", "/health/nothing-here", "/info"] {
+        fs::write(at.join("config.toml"), &config).expect("written");
+        let output = command(&at.join("config.toml"))
+            .args(["--output", "json", "--path", path])
+            .output();
+        let output = output.expect("start the binary");
+        let said = Said {
+            code: output.status.code(),
+            report: serde_json::from_slice(&output.stdout).expect("JSON"),
+        };
+        said.works();
+        said.has("request", &["warning", "nothing was proven of the token"]);
+    }
 }
 
 #[test]

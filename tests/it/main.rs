@@ -7,6 +7,7 @@ mod ca;
 mod cli;
 mod comparison;
 mod config;
+mod config_switch;
 mod control;
 mod demo;
 mod deploy;

@@ -374,6 +374,19 @@ fn what_cannot_be_used_ends_with_2_and_is_named() {
         ("auth --client a:nowhere", &["nowhere is not a file", "client a"][..]),
         ("auth --clients nowhere", &["nowhere is not a directory"]),
         (
+            "auth --client a:bad.pem --client b:bad.pem --client a:bad.pem",
+            &["names a more than once"],
+        ),
+        (
+            "auth --client a:bad.pem --without-role b",
+            &["--without-role names b", "no such client"],
+        ),
+        ("auth --clients clients --without-role nobody", &["no such client"]),
+        (
+            "auth --clients clients --expires-in 0s",
+            &["--expires-in", "live for a while"],
+        ),
+        (
             "auth --clients clients --certificate bad.pem --private-key bad.pem",
             &["bad.pem"],
         ),

@@ -523,16 +523,23 @@ fn a_changed_pair_is_proven_before_it_replaces_the_old_one() {
     let first = kept.fetch().expect("a token");
     // The new client is not known yet: it is refused, said once, and the old one goes on.
     volume(kept.directory.path(), "..2", "am-2", "s2-new-secret");
-    kept.wait("the new pair is refused", |kept| kept.changed("refused") >= 1.0);
+    // Counted first, then said: what is waited for is the last of it.
+    kept.wait("the new pair is refused", |kept| {
+        kept.lines_with("a changed client is refused") >= 1
+    });
     assert!(Arc::ptr_eq(&kept.fetch().expect("the old one's"), &first));
     assert_eq!(kept.lines_with("a changed client is refused"), 1);
+    assert_eq!(kept.changed("refused"), 1.0);
     // What arrives next is accepted, and its token replaces the old one's.
     known
         .lock()
         .expect("clients")
         .push(("am-3".to_owned(), "s2-new-secret".to_owned()));
     volume(kept.directory.path(), "..3", "am-3", "s2-new-secret");
-    kept.wait("the next pair is proven", |kept| kept.changed("proven") >= 1.0);
+    kept.wait("the next pair is proven", |kept| {
+        kept.lines_with("a changed client was proven") >= 1
+    });
+    assert_eq!(kept.changed("proven"), 1.0);
     let second = kept.fetch().expect("the new one's");
     assert!(!Arc::ptr_eq(&second, &first));
     assert!(kept.said().contains("audit=true") && kept.said().contains("client_id=\"am-3\""));

@@ -10,7 +10,7 @@ use tokio_rustls::TlsConnector;
 use super::clocks::clock;
 use super::grant::Held;
 use super::ground::{Ground, Way};
-use super::legs::{Choice, Path};
+use super::nobody::{Choice, Path};
 use super::report::Lines;
 use super::request::told;
 use crate::cert::facts::printable;
@@ -91,9 +91,9 @@ fn answered(
             "check that logon and API are of one environment, and compare the clocks",
         ),
         403 => forbidden(&answers, held, lines),
-        200..=299 if path.choice == Choice::Probe => lines.warn(
+        200..=299 | 400..=499 if path.choice == Choice::Probe => lines.warn(
             CHECK,
-            format!("{answers}, which it would without one: nothing was proven of the token"),
+            format!("{answers}, as it would without one, for a probe: nothing was proven of the token"),
             "a request that needs the token",
             "name one in `trial`, or with --path: one that changes nothing and is about nobody",
         ),
@@ -107,6 +107,12 @@ fn answered(
         400..=499 if path.choice == Choice::Nobody => lines.ok(
             CHECK,
             format!("{answers}: it takes the token, and there is nobody of that number, as was meant"),
+        ),
+        404 => lines.warn(
+            CHECK,
+            format!("{answers}: there is nothing, and it may say so without looking at the token"),
+            "a request that needs the token",
+            "name one in `trial`, or with --path: one that is there, changes nothing and is about nobody",
         ),
         400..=499 => lines.ok(CHECK, format!("{answers}: it takes the token, though not this request")),
         500 if path.choice == Choice::Nobody => lines.warn(

@@ -2,17 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::DoctorArgs;
 use super::report::{Line, Lines, Subject};
 use crate::config::settings::{Authorization, Leg, Settings};
 use crate::switch::Mode;
 
-/// Stands for every parameter of a path: nobody has this number, and no number looks like it.
-const NOBODY: &str = "nobody";
-
 /// The legs of all routes.
 pub(super) struct Legs<'a> {
-    settings: &'a Settings,
+    pub(super) settings: &'a Settings,
     all: Vec<Way<'a>>,
     broken: BTreeSet<Subject>,
 }
@@ -23,25 +19,6 @@ struct Way<'a> {
     unit: &'a str,
     standard: bool,
     in_use: bool,
-}
-
-/// One request that changes nothing and is about nobody.
-#[derive(Debug)]
-pub(super) struct Path {
-    pub(super) method: String,
-    /// Behind the upstream's base path.
-    pub(super) path: String,
-    pub(super) choice: Choice,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Choice {
-    /// By somebody, in `trial` or with `--path`.
-    Named,
-    /// A route's path with nobody in the person's place.
-    Nobody,
-    /// The probe, which needs no token.
-    Probe,
 }
 
 impl<'a> Legs<'a> {
@@ -86,6 +63,12 @@ impl<'a> Legs<'a> {
         of.filter_map(|way| way.token).collect()
     }
 
+    /// Whether this leg asks this upstream with this token.
+    pub(super) fn is_asked(&self, leg: &Leg, upstream: &str, token: &str) -> bool {
+        let way = self.all.iter().find(|way| std::ptr::eq(way.leg, leg));
+        leg.upstream == upstream && way.is_some_and(|way| way.token == Some(token))
+    }
+
     pub(super) fn asks_without_token(&self, upstream: &str) -> bool {
         self.all
             .iter()
@@ -128,53 +111,6 @@ impl<'a> Legs<'a> {
         let mut named = self.all.iter().filter(needs);
         let in_use = self.all.iter().filter(needs).any(|way| way.in_use);
         (named.next().is_some(), in_use)
-    }
-
-    /// What is asked of this upstream with this token.
-    pub(super) fn path(&self, args: &DoctorArgs, upstream: &str, token: &str) -> Path {
-        let named = |method: &str, path: &str| Path {
-            method: method.to_owned(),
-            path: path.to_owned(),
-            choice: Choice::Named,
-        };
-        if let Some(path) = &args.path {
-            return named("GET", path);
-        }
-        if let Some(trial) = self
-            .settings
-            .upstreams
-            .get(upstream)
-            .and_then(|upstream| upstream.trial.as_ref())
-        {
-            return named(&trial.method, &trial.path);
-        }
-        let of_routes = self.settings.routes.iter().filter(|route| route.methods.accepts("GET"));
-        let mut paths = of_routes.flat_map(|route| {
-            let legs = [&route.standard, &route.ndh].into_iter().flatten();
-            legs.filter_map(|leg| {
-                let ways = self.all.iter().find(|way| std::ptr::eq(way.leg, leg))?;
-                let plain = leg.request.is_none() && leg.parts.is_empty();
-                if leg.upstream != upstream || ways.token != Some(token) || !plain {
-                    return None;
-                }
-                let template = leg.path.as_ref().unwrap_or(&route.template);
-                let mut path = Vec::new();
-                template.expand_with(&mut path, |_| Some(NOBODY)).ok()?;
-                String::from_utf8(path).ok()
-            })
-        });
-        match paths.next() {
-            Some(path) => Path {
-                method: String::from("GET"),
-                path,
-                choice: Choice::Nobody,
-            },
-            None => Path {
-                method: String::from("GET"),
-                path: String::from("/health/ping"),
-                choice: Choice::Probe,
-            },
-        }
     }
 
     /// One line for all units that are alike.

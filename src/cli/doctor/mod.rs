@@ -15,6 +15,7 @@ mod files;
 mod grant;
 mod ground;
 mod legs;
+mod nobody;
 mod refusals;
 mod report;
 mod request;
@@ -41,6 +42,7 @@ use crate::rehearsal::delius::parse_duration;
 use grant::Held;
 use ground::Ground;
 use legs::Legs;
+use nobody::Path;
 use report::{Line, Lines, Report, Subject};
 
 /// Diagnose the real path end to end: one verdict in words.
@@ -63,7 +65,8 @@ pub(super) struct DoctorArgs {
     /// The longest wait for each step (connection, handshake, reply) instead of the configured ones.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     patience: Option<Duration>,
-    /// The path to GET, behind the upstream's base path; otherwise the configured `trial`, or `GET /`.
+    /// The path to GET, behind the upstream's base path; otherwise the configured `trial`, or `GET /`; with a token, a read
+    /// about nobody rather than a probe.
     #[arg(long, value_name = "PATH", value_parser = path)]
     path: Option<String>,
     /// Look at this upstream only.
@@ -238,7 +241,7 @@ async fn examine(args: &DoctorArgs, settings: &Settings, now: i64) -> Vec<Line> 
     for (name, (ground, way)) in &reached {
         for token in legs.tokens(name) {
             let mut lines = Lines::about(Subject::Leg((*name).clone(), token.to_owned()));
-            let path = legs.path(args, name, token);
+            let path = Path::of(&legs, args, name, token);
             match held.get(&token.to_owned()) {
                 Some(held) => bearer::with_token((ground, way), held, &path, now, &mut lines).await,
                 None => lines.skip("request", format!("there is no token of [token.{token}]: see above")),

@@ -44,6 +44,20 @@ pub(super) struct Line {
     pub(super) found: String,
     pub(super) expected: String,
     pub(super) todo: String,
+    /// It failed, and breaks nothing that is in use.
+    softened: bool,
+}
+
+/// Of warnings, from the lightest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Gravity {
+    /// Who may read a file, or the way: it works all the same.
+    Custody,
+    Usual,
+    /// Nothing says that the token will be taken, or something says that it will not.
+    Unproven,
+    /// It does not work, and nothing needs it yet.
+    Broken,
 }
 
 /// Everything that was found.
@@ -108,6 +122,7 @@ impl Lines {
             found: masked(found.into()),
             expected: masked(expected.into()),
             todo: masked(todo.into()),
+            softened: false,
         });
     }
 
@@ -115,6 +130,7 @@ impl Lines {
     pub(super) fn soften(&mut self) {
         for line in self.list.iter_mut().filter(|line| line.state == State::Failed) {
             line.state = State::Warning;
+            line.softened = true;
         }
     }
 
@@ -198,14 +214,30 @@ impl Report {
             };
             return format!("the path does not work. {}{more}", first.cause());
         }
-        match (of(State::Warning).next(), of(State::Warning).count()) {
-            (Some(first), count) => format!("the path works, with {count} to look at. {}", first.cause()),
-            (None, _) => String::from("the path works, from the files here to the answer over there"),
+        let count = of(State::Warning).count();
+        // Of equal ones the first.
+        match of(State::Warning).min_by_key(|line| std::cmp::Reverse(line.gravity())) {
+            Some(worst) => format!("the path works, with {count} to look at. {}", worst.cause()),
+            None => String::from("the path works, from the files here to the answer over there"),
         }
     }
 }
 
 impl Line {
+    /// Of a warning: how near it is to a path that does not work.
+    fn gravity(&self) -> Gravity {
+        let of_token = matches!(self.subject, Subject::Token(_) | Subject::Leg(..));
+        match self.check {
+            _ if self.softened => Gravity::Broken,
+            "token roles" | "token client" | "token dates" => Gravity::Unproven,
+            "request" if of_token => Gravity::Unproven,
+            "key file" | "password file" | "client id file" | "client secret file" | "user file" | "mount" | "tls" => {
+                Gravity::Custody
+            }
+            _ => Gravity::Usual,
+        }
+    }
+
     fn cause(&self) -> String {
         let title = self.subject.title();
         if self.todo.is_empty() {
@@ -307,6 +339,30 @@ mod tests {
         );
         report.lines.truncate(1);
         assert!(report.verdict().starts_with("the path works, from"));
+    }
+
+    #[test]
+    fn of_warnings_the_verdict_names_the_worst() {
+        let mut lines = Lines::about(Subject::Token("t".to_owned()));
+        lines.warn("client secret file", "everybody may read it", "0400", "defaultMode");
+        lines.warn("tls", "in the clear", "TLS", "https");
+        lines.warn("token life", "short", "long", "shorten");
+        lines.warn("token roles", "none", "the role", "have it given");
+        lines.warn("token dates", "odd", "now", "clocks");
+        let mut list = lines.into_list();
+        let said = |list: &[Line]| Report { lines: list.to_vec() }.verdict();
+        assert!(
+            said(&list).contains("with 5 to look at. token t: none"),
+            "{}",
+            said(&list)
+        );
+        let mut lines = Lines::about(Subject::Upstream("ndh".to_owned()));
+        lines.fail("tcp", "refused", "a connection", "start it");
+        lines.not_in_use();
+        list.extend(lines.into_list());
+        assert!(said(&list).contains("upstream ndh: refused"), "{}", said(&list));
+        list.truncate(2);
+        assert!(said(&list).contains("token t: everybody"), "{}", said(&list));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! `stand-in auth`: HMPPS Auth. Secrets come from files, never from the command line, where every process sees them.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use clap::Args;
 
 use super::{CertificateArgs, FaultArgs, duration};
@@ -32,7 +33,7 @@ pub(super) struct AuthArgs {
     #[arg(long, value_name = "ROLE", default_value = ROLE)]
     role: Vec<String>,
     /// Life of a token
-    #[arg(long, value_name = "DURATION", default_value = "1200s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1200s", value_parser = life)]
     expires_in: Duration,
     /// What tokens say of their issuer, where callers know this side by another name; its own address if not given
     #[arg(long, value_name = "URL")]
@@ -61,8 +62,45 @@ fn client(text: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
+fn life(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("a token has to live for a while; expected a duration such as 30s".to_owned()),
+        life => Ok(life),
+    }
+}
+
+impl ClientArgs {
+    /// Whether there is a client of this name now; the files of a directory may come and go.
+    fn has(&self, id: &str) -> bool {
+        let in_directory = |path: &PathBuf| !id.is_empty() && !id.contains('/') && path.join(id).is_file();
+        self.client.iter().any(|(known, _)| known == id) || self.clients.as_ref().is_some_and(in_directory)
+    }
+
+    /// The first one that is given more than once.
+    fn twice(&self) -> Option<&str> {
+        let mut seen = BTreeSet::new();
+        let mut ids = self.client.iter().map(|(id, _)| id.as_str());
+        ids.find(|id| !seen.insert(*id))
+    }
+}
+
 impl AuthArgs {
     pub(super) fn options(self) -> anyhow::Result<Options> {
+        if let Some(id) = self.clients.twice() {
+            bail!("--client names {id} more than once; expected one secret for each client");
+        }
+        if let Some(path) = &self.clients.clients {
+            ensure!(
+                path.is_dir(),
+                "{} is not a directory; expected a file for each client in it, named as the client",
+                path.display()
+            );
+        }
+        if let Some(id) = self.without_role.iter().find(|id| !self.clients.has(id)) {
+            bail!(
+                "--without-role names {id}, and there is no such client; expected one of --client or a file in --clients"
+            );
+        }
         let mut clients = Vec::new();
         for (id, path) in self.clients.client {
             ensure!(
@@ -76,13 +114,6 @@ impl AuthArgs {
                 credential: Credential::File(path),
                 id,
             });
-        }
-        if let Some(path) = &self.clients.clients {
-            ensure!(
-                path.is_dir(),
-                "{} is not a directory; expected a file for each client in it, named as the client",
-                path.display()
-            );
         }
         Ok(Options {
             listen: self.listen,

@@ -177,6 +177,7 @@ mod tests {
             ("stand-in auth --client app", "expected ID:FILE"),
             ("stand-in auth --client app:", "expected ID:FILE"),
             ("stand-in auth --clients c --expires-in soon", "such as 300s"),
+            ("stand-in auth --clients c --expires-in 0s", "has to live for a while"),
             ("stand-in auth --clients c --certificate d", "--private-key <FILE>"),
             ("stand-in standard", "--auth <URL>"),
             ("stand-in standard --auth http://a --lie b", "expected PATH=PATCH"),

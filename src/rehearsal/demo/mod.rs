@@ -127,6 +127,9 @@ fn token_stays_behind(stage: Stage<'_>, lines: &mut Vec<Line>) -> Result<(), Str
     expect_status(&answer, 200)?;
     let seen = last_seen(stage, &target)?;
     lines.push(Line::Note(format!("Delius received only: {}", seen.headers.join(", "))));
+    lines.push(Line::Note(
+        "x-forwarded-client-cert among them is set by the gateway, from the certificate it saw".to_owned(),
+    ));
     if seen.authorization {
         return Err("the app's Authorization arrived at Delius".to_owned());
     }

@@ -171,7 +171,7 @@ fn gate(operator: &mut Operator<'_>) -> Result<(), String> {
         ));
     }
     operator.note("those two people have to be linked first; without them:");
-    operator.begin_anew("the two people are linked")?;
+    operator.begin_anew("without the two who are not linked")?;
     operator.set("shadow", None, "look at everybody else")?;
     operator.ask(&LINKED)?;
     let asked = (LINKED.len() * READS.len()) as u64;
@@ -262,6 +262,7 @@ fn standard(operator: &mut Operator<'_>) -> Result<(), String> {
     expect_status(&answer, 200)?;
     let told = provider(&answer)?;
     operator.note(told);
+    operator.note("the standard route knows the area by its code only and gives no description, so that the code stands in brackets");
     operator.ask(&LINKED)?;
     let asked = 1 + (LINKED.len() * READS.len()) as u64;
     let after = operator.counted_all(&LINKED);
