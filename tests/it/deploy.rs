@@ -329,7 +329,7 @@ fn every_alert_of_the_switch_over_selects_what_is_shown_and_leads_to_its_place()
         share: 1.0,
         reasons: vec!["errors of the standard leg 50 % of 20, at most 1 %".to_owned()],
         reason_then: None,
-        configured: (Mode::Standard, 0.0),
+        configured: (Mode::Standard, 1.0),
     };
     let terms = Terms {
         mode: Mode::Standard,

@@ -340,6 +340,6 @@ fn a_state_that_cannot_be_written_is_said_and_stops_nothing() {
     wait_for("standard answers", || scene.leg(&all("Q0001AA")) == "standard");
     let said = scene
         .sidecar
-        .wait_line(|line| line["level"] == "warn" && line.to_string().contains("could not be written"));
+        .wait_line(|line| line["level"] == "warn" && line.to_string().contains("cannot be written"));
     assert!(said.is_some(), "{}", scene.sidecar.printed());
 }

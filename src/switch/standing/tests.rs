@@ -353,51 +353,36 @@ proptest! {
     }
 }
 
+fn standard(able: Able, share: f64) -> Terms {
+    Terms {
+        mode: Mode::Standard,
+        share,
+        able,
+        ..Terms::default()
+    }
+}
+
 #[test]
 fn a_unit_without_an_ndh_leg_never_goes_where_nobody_answers() {
-    let terms = Terms {
-        mode: Mode::Standard,
-        able: Able {
-            only_standard: true,
-            ..Able::ALL
-        },
-        ..Terms::default()
+    let able = Able {
+        only_standard: true,
+        ..Able::ALL
     };
-    let (mut standing, _) = Standing::new("person", terms, None, None, 0);
-    let lack = Lack {
-        kind: Short::Errors,
-        sentence: "errors 50 %".to_owned(),
-    };
-    let actions = standing.apply(Event::Judged(vec![lack]), 10).expect("taken");
+    let (mut standing, _) = Standing::new("person", standard(able, 0.0), None, None, 0);
+    let actions = standing.apply(broken(), 10).expect("taken");
     assert!(actions.iter().any(|action| matches!(action, Action::Alarm(_))));
     assert_eq!(standing.effective(10).mode, Mode::Standard);
     assert!(standing.rolled_back().is_none());
     for mode in [Mode::Ndh, Mode::Shadow, Mode::Canary] {
-        let order = Order {
-            mode,
-            share: None,
-            reason: "back".to_owned(),
-            by: "uid 0".to_owned(),
-            hold: Duration::from_secs(60),
-        };
-        standing.apply(Event::Set(order), 20).expect_err("there is no way back");
+        able.allows(mode).expect_err("there is no way back");
     }
 }
 
 #[test]
 fn a_share_that_rules_nothing_does_not_lift_a_roll_back() {
-    let terms = |share| Terms {
-        mode: Mode::Standard,
-        share,
-        able: Able::ALL,
-        ..Terms::default()
-    };
-    let (mut standing, _) = Standing::new("person", terms(0.0), None, None, 0);
-    let lack = Lack {
-        kind: Short::Errors,
-        sentence: "errors 50 %".to_owned(),
-    };
-    standing.apply(Event::Judged(vec![lack]), 10).expect("taken");
-    standing.apply(Event::Configured(terms(0.05)), 20).expect("taken");
+    let (mut standing, _) = Standing::new("person", standard(Able::ALL, 0.0), None, None, 0);
+    standing.apply(broken(), 10).expect("taken");
+    let other = Event::Configured(standard(Able::ALL, 0.05));
+    standing.apply(other, 20).expect("taken");
     assert_eq!(standing.effective(20).mode, Mode::Shadow);
 }
