@@ -375,7 +375,8 @@ fn a_certified_server_gives_a_token_that_is_told() {
         return;
     };
     let scene = Scene::new();
-    let said = scene.said_of(&format!("http://{}/auth/oauth/token", server.address), "ndh", "");
+    let url = format!("http://{}/token", server.address);
+    let said = scene.said_of(&url, "ndh", "scopes = [\"read\", \"write\"]");
     said.has("token request", &["ok", "gives a token in"]);
     said.has("token life", &["ok", "10 minutes"]);
 }
