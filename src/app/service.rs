@@ -280,12 +280,18 @@ impl Service {
         let mut jobs = None;
         if let Some(settings) = kind.settings() {
             did = self.units.configure(settings, clock::unix_seconds());
-            self.registry.tokens.apply(&settings.tokens);
+            // Until the new plan is in force, requests ask for the tokens of the old one.
+            let mut tokens = self.kind.settings().map(|old| old.tokens.clone()).unwrap_or_default();
+            tokens.extend(settings.tokens.clone());
+            self.registry.tokens.apply(&tokens);
             jobs = self.registry.open_aside(settings);
         }
         let plan = self.registry.plan(&kind, &self.identities, &self.units)?;
         self.kind = kind;
         self.orders.send_modify(|orders| orders.plan = Arc::new(plan));
+        if let Some(settings) = self.kind.settings() {
+            self.registry.tokens.apply(&settings.tokens);
+        }
         self.watch.follow(self.identities.directories());
         self.take(happened);
         self.compare_aside(jobs)?;

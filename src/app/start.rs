@@ -25,6 +25,7 @@ use super::command::Signals;
 use super::identities::Identities;
 use super::report::Reporter;
 use super::service::Service;
+use super::switching::begin_tokens;
 use super::trials::Trials;
 use super::units::Units;
 use super::wishes::Wishes;
@@ -75,6 +76,9 @@ impl Service {
             plan: plan.clone(),
             drain: None,
         });
+        if let Some(settings) = kind.settings() {
+            begin_tokens(&tokens, settings, orders.subscribe());
+        }
         let (report, ended) = mpsc::unbounded_channel();
         let open = Arc::new(AtomicUsize::new(0));
         let seed = seed();
@@ -152,7 +156,6 @@ impl Service {
         };
         service.watch.follow(service.identities.directories());
         service.trials.begin(happened, &service.kind, &plan);
-        service.begin_tokens(tokens);
         service.compare_aside(jobs)?;
         service.switched(did);
         Ok(service)

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::beside;
 use super::service::Service;
 use super::start::seed;
 use super::units::Did;
+use super::worker::Orders;
 use crate::clock;
+use crate::config::settings::Settings;
 use crate::control::{Command, Refusal, Reply};
 use crate::fault::{Code, Fault};
 use crate::identity::Standing;
@@ -20,17 +22,15 @@ use crate::switch::{Action, Mode, SetError};
 use crate::telemetry::metrics::Beside;
 use crate::token::{Place, Tokens};
 
-impl Service {
-    /// Tokens are fetched from now on; those that go over an upstream's own connections learn where that is.
-    pub(super) fn begin_tokens(&self, tokens: Arc<Tokens>) {
-        if let Some(settings) = self.kind.settings() {
-            tokens.apply(&settings.tokens);
-        }
-        let orders = self.orders.subscribe();
-        tokens.set_places(move |upstream| place(&orders.borrow().plan, upstream));
-        tokio::spawn(tokens.keep());
-    }
+/// Tokens are fetched from now on; those that go over an upstream's own connections learn where that is. Before anybody
+/// serves: a request that finds its token unconfigured would fail.
+pub(super) fn begin_tokens(tokens: &Arc<Tokens>, settings: &Settings, orders: watch::Receiver<Orders>) {
+    tokens.apply(&settings.tokens);
+    tokens.set_places(move |upstream| place(&orders.borrow().plan, upstream));
+    tokio::spawn(tokens.clone().keep());
+}
 
+impl Service {
     /// The thread that compares, once there is something to compare.
     ///
     /// # Errors

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{Difference, Evidence, PerLeg};
-use super::gate::{self, Decision, Gate, Lack, Short, Step};
-use super::standing::{Able, Effective, Override, RolledBack, Standing, Terms};
+use super::gate::{self, Decision, Lack, Short, Step};
+use super::standing::{Effective, Override, RolledBack, Standing, Terms};
 use super::usage::{self, LastUsed, Withdrawal};
 use super::{Leg, Mode};
 
@@ -29,7 +29,8 @@ pub struct Unit {
     pub routes: Vec<Route>,
     /// Who answers now.
     pub effective: Effective,
-    pub configured: Configured,
+    /// What the configuration says.
+    pub configured: Terms,
     #[serde(rename = "override")]
     pub set: Option<Override>,
     pub rolled_back: Option<RolledBack>,
@@ -42,17 +43,6 @@ pub struct Unit {
     /// The rules for known differences that are configured, each with what it has excused.
     pub known: Vec<KnownRule>,
     pub withdrawal: Withdrawal,
-}
-
-/// What the configuration says of a unit.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Configured {
-    pub mode: Mode,
-    pub share: f64,
-    pub fallback: bool,
-    pub compare: bool,
-    pub gate: Gate,
-    pub able: Able,
 }
 
 /// One route of a unit.
@@ -148,14 +138,7 @@ impl Unit {
             unit: standing.unit().to_owned(),
             routes,
             effective,
-            configured: Configured {
-                mode: terms.mode,
-                share: terms.share,
-                fallback: terms.fallback,
-                compare: terms.compare,
-                gate: terms.gate.clone(),
-                able: terms.able,
-            },
+            configured: terms.clone(),
             set: standing.override_at(frame.now).cloned(),
             rolled_back: standing.rolled_back().cloned(),
             standard_since,
@@ -251,7 +234,7 @@ mod tests {
 
     use super::*;
     use crate::compare::{self, Kind, Verdict};
-    use crate::switch::Event;
+    use crate::switch::{Able, Event};
 
     const DAY: i64 = 86_400;
     const FRAME: Frame = Frame {

@@ -55,7 +55,7 @@ fn the_people_of_the_fixtures_agree() {
     for crn in ["Z900001", "Z900005"] {
         let reply = |path: String| Reply::new(200, serde_json::from_str(&read(&path)).expect("a fixture is JSON"));
         let ndh = reply(format!("src/rehearsal/people/legacy/mappa/{crn}.json"));
-        let standard = reply(format!("tests/fixtures/standard/mappa/{crn}.json"));
+        let standard = reply(format!("src/rehearsal/people/standard/mappa/{crn}.json"));
         assert_ne!(ndh, standard);
         assert_eq!(compared(&ndh, &standard), "match", "{crn}");
     }

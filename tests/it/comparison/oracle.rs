@@ -40,7 +40,7 @@ fn person(expected: &Value) -> Person {
     let standard = match expected["standardStatus"].as_u64() {
         Some(200) => Reply::new(
             200,
-            json_of(&format!("tests/fixtures/standard/case-records/{noms}.json")),
+            json_of(&format!("src/rehearsal/people/standard/case-records/{noms}.json")),
         ),
         Some(404) => Reply::new(
             404,

@@ -43,7 +43,7 @@ fn legacy(kind: &str, name: &str) -> Option<Json> {
 }
 
 fn standard(kind: &str, name: &str) -> Option<Json> {
-    body(&format!("tests/fixtures/standard/{kind}"), name)
+    body(&format!("src/rehearsal/people/standard/{kind}"), name)
 }
 
 /// What the standard API answers for a NOMS number.
