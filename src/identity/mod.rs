@@ -19,7 +19,6 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::sync::Notify;
-use tokio_rustls::TlsConnector;
 
 use crate::cert::facts::Facts;
 use crate::fault::{Code, Fault};
@@ -35,7 +34,7 @@ pub struct Generation {
     /// The server may choose HTTP/2.
     pub offers_http2: bool,
     /// `None` towards an upstream in the clear.
-    pub connector: Option<TlsConnector>,
+    pub connector: Option<Arc<ClientConfig>>,
     /// How often the other side has refused it since somebody looked.
     refusals: AtomicU64,
     /// It answered as servers do that refuse a certificate in HTTP.
@@ -63,7 +62,7 @@ impl Generation {
             identity,
             not_after,
             offers_http2: config.alpn_protocols.iter().any(|protocol| protocol == b"h2"),
-            connector: Some(TlsConnector::from(Arc::new(config))),
+            connector: Some(Arc::new(config)),
             refusals: AtomicU64::new(0),
             doubted: AtomicBool::new(false),
             gives_way: AtomicBool::new(false),

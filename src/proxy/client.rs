@@ -64,7 +64,7 @@ impl Client {
         }
     }
 
-    /// Waits for the first byte of a request, holding no buffer meanwhile. `false`: there will be none.
+    /// Waits for the first byte of a request, holding no memory meanwhile. `false`: there will be none.
     pub async fn wait(&mut self, spares: &Spares, until: impl Fn() -> Instant) -> bool {
         if !self.buffer.is_empty() {
             return true;
@@ -73,6 +73,7 @@ impl Client {
             return false;
         }
         self.buffer.give_back(spares);
+        spares.keep_outgoing(std::mem::take(&mut self.out));
         poll_fn(|cx| {
             match self.stream.poll_readable(cx) {
                 Poll::Ready(Ok(())) => {
@@ -95,7 +96,11 @@ impl Client {
     /// Reads on until the head is whole.
     pub async fn head(&mut self, spares: &Spares, bounds: &Bounds, patience: Duration) -> Awaited {
         self.buffer.borrow(spares);
-        let deadline = Instant::now() + patience;
+        if self.out.capacity() == 0 {
+            self.out = spares.outgoing();
+        }
+        // The whole head is there at once, nearly always: the time is only asked where something is waited for.
+        let mut deadline = None;
         let mut end = EndFinder::default();
         let mut skipped = false;
         loop {
@@ -117,7 +122,10 @@ impl Client {
             }
             let filled = poll_fn(|cx| match self.poll_fill(cx) {
                 Poll::Ready(read) => Poll::Ready(Some(read)),
-                Poll::Pending => self.watchdog.poll_expired(cx, deadline).map(|()| None),
+                Poll::Pending => {
+                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience);
+                    self.watchdog.poll_expired(cx, deadline).map(|()| None)
+                }
             })
             .await;
             match filled {

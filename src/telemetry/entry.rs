@@ -15,14 +15,19 @@ use crate::wire::headers::decimal;
 
 /// Appends the line, with its end. Allocates nothing beyond what `out` needs to grow.
 pub(super) fn write(format: LogFormat, record: &Record<'_>, now: Duration, stamp: &mut Stamp, out: &mut Vec<u8>) {
-    let start = out.len();
     match format {
         LogFormat::Json => json(record, now, stamp, out),
         LogFormat::Text => text(record, now, stamp, out),
     }
-    // Values are escaped by now, which is what the mask reads. No field is exempt.
-    mask(&mut out[start..]);
     out.push(b'\n');
+}
+
+/// Appends text by way of `escape`, and masks it: no text is exempt. What stands around it is ours, and no letter or
+/// digit, so that an identifier at its edge stands alone there as well.
+fn masked(text: &[u8], escape: fn(&[u8], &mut Vec<u8>), line: &mut Vec<u8>) {
+    let start = line.len();
+    escape(text, line);
+    mask(&mut line[start..]);
 }
 
 fn level(record: &Record<'_>) -> &'static str {
@@ -46,7 +51,7 @@ fn json(record: &Record<'_>, now: Duration, stamp: &mut Stamp, line: &mut Vec<u8
         match value {
             Value::Text(text) => {
                 line.push(b'"');
-                escape(text, line);
+                masked(text, escape, line);
                 line.push(b'"');
             }
             plain => plain.write(line),
@@ -59,9 +64,9 @@ fn json(record: &Record<'_>, now: Duration, stamp: &mut Stamp, line: &mut Vec<u8
 fn text(record: &Record<'_>, now: Duration, stamp: &mut Stamp, line: &mut Vec<u8>) {
     stamp.write(now, line);
     let _ = write!(line, " {} request ", level(record));
-    escape_or_quote(record.method.as_bytes(), line);
+    masked(record.method.as_bytes(), escape_or_quote, line);
     line.push(b' ');
-    escape_or_quote(template(record), line);
+    masked(template(record), escape_or_quote, line);
     let _ = write!(line, " {} ", record.status);
     Value::Millis(record.duration).write(line);
     line.extend_from_slice(b"ms");
@@ -74,7 +79,7 @@ fn text(record: &Record<'_>, now: Duration, stamp: &mut Stamp, line: &mut Vec<u8
         }
         let _ = write!(line, " {name}=");
         match value {
-            Value::Text(text) => escape_or_quote(text, line),
+            Value::Text(text) => masked(text, escape_or_quote, line),
             plain => plain.write(line),
         }
     });

@@ -25,7 +25,9 @@ impl Stamp {
             self.text.pop(); // the Z comes after the milliseconds
         }
         out.extend_from_slice(&self.text);
-        let _ = write!(out, ".{:03}Z", wall.subsec_millis());
+        let millis = wall.subsec_millis();
+        let digit = |digit: u32| b'0' + u8::try_from(digit % 10).unwrap_or_default();
+        out.extend_from_slice(&[b'.', digit(millis / 100), digit(millis / 10), digit(millis), b'Z']);
     }
 }
 

@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal, Write as _};
 use thiserror::Error;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, FilterExt as _, LevelFilter, ParseError, filter_fn};
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, ParseError, Targets, filter_fn};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
@@ -57,12 +57,10 @@ fn subscriber<W>(log: &Log, colour: bool, writer: W) -> Result<impl Subscriber +
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let wanted = EnvFilter::builder()
-        .parse(&log.level)
-        .map_err(|source| LogError::Level {
-            text: log.level.clone(),
-            source,
-        })?;
+    let wanted: Targets = log.level.parse().map_err(|source| LogError::Level {
+        text: log.level.clone(),
+        source,
+    })?;
     let cap = filter_fn(is_heard).with_max_level_hint(LevelFilter::TRACE);
     let lines = tracing_subscriber::fmt::layer()
         .event_format(Lines {

@@ -5,14 +5,15 @@
 
 use std::error::Error as _;
 use std::io;
+use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::header::{DATE, HeaderValue, LOCATION, RETRY_AFTER};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use super::Place;
@@ -30,7 +31,7 @@ use crate::transport::{stream::Stream, tls};
 
 /// The TLS configuration towards one authorisation server, and what it was made of.
 #[derive(Default)]
-pub(super) struct Connector(Mutex<Option<([u8; 32], TlsConnector)>>);
+pub(super) struct Connector(Mutex<Option<([u8; 32], Arc<ClientConfig>)>>);
 
 /// Asks an authorisation server.
 pub(super) async fn server(
@@ -114,7 +115,7 @@ fn host(settings: &ClientCredentials) -> String {
 }
 
 impl Connector {
-    fn towards(&self, settings: &ClientCredentials) -> Result<TlsConnector, Trouble> {
+    fn towards(&self, settings: &ClientCredentials) -> Result<Arc<ClientConfig>, Trouble> {
         let files = match &settings.trust {
             Trust::Bundle(path) => Some(path.as_path()),
             Trust::System => None,
@@ -129,7 +130,7 @@ impl Connector {
         let unusable = |error: &dyn std::fmt::Display| Trouble::new(Kind::Files, error.to_string());
         let believed = store::believed(&sight, &settings.trust, None).map_err(|error| unusable(&error))?;
         let config = tls::client_config(None, &believed.trusted, settings.tls_min, false);
-        let connector = TlsConnector::from(std::sync::Arc::new(config.map_err(|error| unusable(&error))?));
+        let connector = Arc::new(config.map_err(|error| unusable(&error))?);
         *known = Some((sight.mark, connector.clone()));
         Ok(connector)
     }
@@ -142,7 +143,7 @@ impl Connector {
 
 pub(super) async fn exchange(
     endpoint: &Endpoint,
-    connector: Option<&TlsConnector>,
+    connector: Option<&Arc<ClientConfig>>,
     request: Request,
 ) -> Result<Reply, Fault> {
     let dialled = dial::dial(endpoint, connector).await;

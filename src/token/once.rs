@@ -4,11 +4,12 @@
 //! path are told, because the rest may hold what nobody should read.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::ClientConfig;
 use serde_json::Value;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use super::ask::{self, Connector};
@@ -89,7 +90,7 @@ pub async fn of_server(token: &Token, settings: &ClientCredentials, client: &Cli
 pub async fn of_logon(
     (token, settings): (&Token, &DeliusLogon),
     endpoint: &Endpoint,
-    connector: Option<&TlsConnector>,
+    connector: Option<&Arc<ClientConfig>>,
     (host, base_path): (String, &str),
 ) -> Once {
     let user = match &settings.user_file {

@@ -12,8 +12,10 @@ use super::stream::Stream;
 
 /// Room for a request's head and a small body; grows when a head needs more.
 const SMALL: usize = 16 * 1024;
-/// Room for what an upstream sends at a time: four TLS records.
-const LARGE: usize = 64 * 1024;
+/// Room for what an upstream sends at a time: five TLS records, one more than 64 KB of content and its head take.
+const LARGE: usize = 5 * RECORD;
+/// Payload of a TLS record (RFC 8446 section 5.1).
+const RECORD: usize = 16 * 1024;
 /// Unused buffers of each size that a worker keeps. Making one means writing zeros into all of it, so a usual number of
 /// requests under way should find theirs here.
 const KEPT: usize = 64;
@@ -23,6 +25,8 @@ const KEPT: usize = 64;
 pub struct Spares {
     small: RefCell<Vec<Vec<u8>>>,
     large: RefCell<Vec<Vec<u8>>>,
+    /// For bytes to be written.
+    outgoing: RefCell<Vec<Vec<u8>>>,
 }
 
 /// How much a buffer should hold from the start.
@@ -37,6 +41,21 @@ impl Spares {
         match size {
             Size::Small => (&self.small, SMALL),
             Size::Large => (&self.large, LARGE),
+        }
+    }
+
+    /// Memory for bytes to be written, empty; to be given back with [`Self::keep_outgoing`].
+    #[must_use]
+    pub fn outgoing(&self) -> Vec<u8> {
+        self.outgoing.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes such memory back once its bytes are written.
+    pub fn keep_outgoing(&self, mut memory: Vec<u8>) {
+        let mut kept = self.outgoing.borrow_mut();
+        if memory.capacity() > 0 && memory.capacity() <= SMALL && kept.len() < KEPT {
+            memory.clear();
+            kept.push(memory);
         }
     }
 }
@@ -100,6 +119,12 @@ impl Buffer {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.end - self.start == self.memory.len()
+    }
+
+    /// There is no room for another whole TLS record of payload.
+    #[must_use]
+    pub fn is_nearly_full(&self) -> bool {
+        self.memory.len() - (self.end - self.start) < RECORD
     }
 
     /// Drops bytes from the front.

@@ -3,13 +3,15 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsConnector;
 
+use super::session::Session;
 use super::stream::Stream;
 use super::tls;
 use crate::fault::{Code, Fault};
@@ -66,28 +68,33 @@ pub struct Secured {
     pub http2: bool,
 }
 
-/// Dials; with a connector over TLS, without one in the clear.
+/// Dials; with a configuration over TLS, without one in the clear.
 ///
 /// # Errors
 /// [`DialError`] with the step that failed. Nothing of a request has been sent in any of them.
 pub async fn dial(
     endpoint: &Endpoint,
-    connector: Option<&TlsConnector>,
+    config: Option<&Arc<ClientConfig>>,
 ) -> Result<(Stream, Option<Secured>), DialError> {
     let tcp = connect(endpoint).await?;
-    let Some(connector) = connector else {
+    let Some(config) = config else {
         return Ok((Stream::Tcp(tcp), None));
     };
     let deadline = Instant::now() + endpoint.handshake;
-    match timeout_at(deadline, connector.connect(endpoint.server_name.clone(), tcp)).await {
-        Ok(Ok(stream)) => {
-            let session = stream.get_ref().1;
+    match timeout_at(
+        deadline,
+        Session::connect(tcp, config.clone(), endpoint.server_name.clone()),
+    )
+    .await
+    {
+        Ok(Ok(session)) => {
+            let agreed = session.agreed();
             let secured = Secured {
-                version: tls::version(session.protocol_version()),
-                resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
-                http2: session.alpn_protocol() == Some(b"h2"),
+                version: tls::version(agreed.protocol_version()),
+                resumed: agreed.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+                http2: agreed.alpn_protocol() == Some(b"h2"),
             };
-            Ok((Stream::TlsClient(Box::new(stream)), Some(secured)))
+            Ok((Stream::TlsClient(Box::new(session)), Some(secured)))
         }
         Ok(Err(error)) => {
             let (failure, fault) = tls::judge(&error, "during the TLS handshake", endpoint);

@@ -6,6 +6,7 @@ pub mod dial;
 pub mod listen;
 pub mod look;
 pub mod memory;
+pub mod session;
 pub mod stream;
 pub mod tls;
 pub mod watchdog;

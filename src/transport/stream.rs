@@ -9,9 +9,10 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::{client, server};
+use tokio_rustls::server;
 
 use super::memory::Memory;
+use super::session::Session;
 
 /// A connected stream.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
     /// We are the TLS client: the mutual-TLS leg.
-    TlsClient(Box<client::TlsStream<TcpStream>>),
+    TlsClient(Box<Session>),
     /// We are the TLS server: the gateway's front.
     TlsServer(Box<server::TlsStream<TcpStream>>),
     /// The other end is in this process.
@@ -42,7 +43,7 @@ impl Stream {
     pub fn reset_on_close(&self) {
         let tcp = match self {
             Self::Tcp(tcp) => tcp,
-            Self::TlsClient(tls) => tls.get_ref().0,
+            Self::TlsClient(session) => session.tcp(),
             Self::TlsServer(tls) => tls.get_ref().0,
             Self::Unix(_) | Self::Memory(_) => return,
         };
@@ -55,10 +56,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(s) => Pin::new(s).poll_read(cx, buf),
             Self::Unix(s) => Pin::new(s).poll_read(cx, buf),
-            Self::TlsClient(s) => match Pin::new(&mut *s).poll_read(cx, buf) {
-                Poll::Pending if s.get_ref().1.wants_write() => answer(Pin::new(s), cx),
-                ready => ready,
-            },
+            Self::TlsClient(s) => Pin::new(s).poll_read(cx, buf),
             Self::TlsServer(s) => match Pin::new(&mut *s).poll_read(cx, buf) {
                 Poll::Pending if s.get_ref().1.wants_write() => answer(Pin::new(s), cx),
                 ready => ready,

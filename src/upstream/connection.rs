@@ -70,8 +70,8 @@ impl Connection {
             }
         }
         let (stream, secured) = dialled?;
-        if let Stream::TlsClient(tls) = &stream
-            && let Some(chain) = tls.get_ref().1.peer_certificates()
+        if let Stream::TlsClient(session) = &stream
+            && let Some(chain) = session.agreed().peer_certificates()
         {
             generation.saw(chain);
         }
@@ -112,11 +112,11 @@ impl Connection {
     /// beginning of the next reply.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        let decrypted = match &self.stream {
-            Stream::TlsClient(tls) => !tls.get_ref().1.wants_read(),
-            _ => false,
+        let session_clean = match &self.stream {
+            Stream::TlsClient(session) => session.is_clean(),
+            _ => true,
         };
-        self.buffer.is_empty() && !decrypted
+        self.buffer.is_empty() && session_clean
     }
 
     /// The fault that an error of this connection's stream means.
@@ -137,7 +137,7 @@ impl Connection {
         // Nobody is to be woken: the next use registers its own waker.
         let mut cx = Context::from_waker(Waker::noop());
         let tcp = match &self.stream {
-            Stream::TlsClient(tls) => tls.get_ref().0.poll_read_ready(&mut cx),
+            Stream::TlsClient(session) => session.tcp().poll_read_ready(&mut cx),
             other => other.poll_readable(&mut cx),
         };
         if tcp.is_pending() {

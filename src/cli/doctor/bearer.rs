@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use tokio_rustls::TlsConnector;
 
 use super::clocks::clock;
 use super::grant::Held;
@@ -47,7 +46,7 @@ pub(super) async fn with_token(
         Way::Clear => preflight::in_the_clear(&ground.endpoint, &request, &ground.peer).await,
         Way::Tls(_, trusted) => match tls::client_config(ground.bundle, trusted, ground.tls_min, false) {
             Ok(config) => {
-                let connector = TlsConnector::from(Arc::new(config));
+                let connector = Arc::new(config);
                 preflight::trial(&ground.endpoint, &connector, &request, &ground.peer).await
             }
             Err(error) => {

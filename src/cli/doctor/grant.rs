@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use tokio_rustls::TlsConnector;
 
 use super::DoctorArgs;
 use super::claims::{Claims, Expected};
@@ -100,7 +99,7 @@ pub(super) async fn of_logon(
         }
         Way::Clear => None,
         Way::Tls(_, trusted) => match tls::client_config(ground.bundle, trusted, ground.tls_min, false) {
-            Ok(config) => Some(TlsConnector::from(Arc::new(config))),
+            Ok(config) => Some(Arc::new(config)),
             Err(error) => {
                 lines.fail(CHECK, error.to_string(), "a usable identity and trust", "see above");
                 return None;

@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_rustls::TlsConnector;
 
 use super::ground::Ground;
 use super::report::{Lines, Subject};
@@ -110,7 +109,7 @@ async fn round(args: &DoctorArgs, settings: &Settings, name: &str, upstream: &Up
     };
     let connector = |shown: Option<&Bundle>| {
         tls::client_config(shown, &trusted, upstream.tls_min, false)
-            .map(|config| TlsConnector::from(Arc::new(config)))
+            .map(Arc::new)
             .map_err(|error| error.to_string())
     };
     let over_tls = async |shown: Option<&Bundle>| match connector(shown) {

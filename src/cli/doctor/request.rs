@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio_rustls::TlsConnector;
 
 use super::clocks::clock;
 use super::ground::{Ground, Way};
@@ -86,7 +85,7 @@ async fn ask(ground: &Ground<'_>, seen: &Seen, trusted: &Trusted, now: i64, line
             return;
         }
     };
-    let connector = TlsConnector::from(Arc::new(config));
+    let connector = Arc::new(config);
     let trial = preflight::trial(&ground.endpoint, &connector, &ground.request, &ground.peer).await;
     let expected = format!("an answer to {}", ground.request);
     if !seen.asked_for_certificate && ground.bundle.is_some() && refused_unasked(&trial) {

@@ -6,7 +6,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rustls::server::WebPkiClientVerifier;
-use tokio_rustls::TlsConnector;
 
 use super::news::{News, Source};
 use super::receipt::Draining;
@@ -134,7 +133,7 @@ impl Lineage {
                 // A session store of its own: nothing of a trial goes on.
                 match tls::client_config(pair.map(|pair| &pair.bundle), &believed.trusted, tls_min, http2) {
                     Ok(config) => {
-                        let connector = TlsConnector::from(Arc::new(config));
+                        let connector = Arc::new(config);
                         news.push(News::Try { number, connector });
                         return;
                     }

@@ -1,6 +1,8 @@
 //! What a lineage has to tell: for the log, the metrics and whoever carries it out. No key is among it.
 
-use tokio_rustls::TlsConnector;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
 
 use crate::cert::facts::Facts;
 use crate::cert::verify::Finding;
@@ -30,7 +32,7 @@ pub enum News {
     /// Something new was found and is not fit; what is in use stays.
     Refused { source: Source, reason: String },
     /// To be tried against the other side.
-    Try { number: u64, connector: TlsConnector },
+    Try { number: u64, connector: Arc<ClientConfig> },
     /// A trial did not pass.
     NotPassed {
         number: u64,

@@ -8,12 +8,13 @@
 mod http2;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use crate::fault::{Code, Fault};
@@ -80,7 +81,7 @@ pub struct Trial {
 }
 
 /// Dials anew with this certificate, asks, and judges. `peer` names the other side in sentences.
-pub async fn trial(endpoint: &Endpoint, connector: &TlsConnector, request: &Request, peer: &str) -> Trial {
+pub async fn trial(endpoint: &Endpoint, connector: &Arc<ClientConfig>, request: &Request, peer: &str) -> Trial {
     let (mut stream, secured) = match dial::dial(endpoint, Some(connector)).await {
         Ok(dialled) => dialled,
         Err(error) if error.handshake == Some(tls::Failure::ServerRevoked) => {
@@ -321,7 +322,7 @@ fn is_tls(error: &io::Error) -> bool {
 
 fn server_chain(stream: &Stream) -> Vec<CertificateDer<'static>> {
     match stream {
-        Stream::TlsClient(tls) => tls.get_ref().1.peer_certificates().unwrap_or_default().to_vec(),
+        Stream::TlsClient(session) => session.agreed().peer_certificates().unwrap_or_default().to_vec(),
         _ => Vec::new(),
     }
 }

@@ -120,17 +120,17 @@ impl World {
             .unwrap()
     }
 
-    fn client(&self) -> TlsConnector {
+    fn client(&self) -> Arc<ClientConfig> {
         self.client_trusting(&self.root)
     }
 
-    fn client_trusting(&self, trusted: &Authority) -> TlsConnector {
+    fn client_trusting(&self, trusted: &Authority) -> Arc<ClientConfig> {
         let spec = Spec::new("allocation-manager", Purposes::Client, validity());
         let issued = self.root.issue(&spec).unwrap();
         let bundle = load::bundle(issued.chain_pem.as_bytes(), issued.key_pem.expose().as_bytes()).unwrap();
         let trust = Trusted::anchors(vec![trusted.certificate().clone()]);
         let config = tls::client_config(Some(&bundle), &trust, TlsVersion::V1_2, false).unwrap();
-        TlsConnector::from(Arc::new(config))
+        Arc::new(config)
     }
 }
 
@@ -148,7 +148,7 @@ enum Then {
 }
 
 /// Serves one connection; the trial of it.
-async fn tried(server: ServerConfig, then: Then, connector: &TlsConnector, request: &Request) -> Trial {
+async fn tried(server: ServerConfig, then: Then, connector: &Arc<ClientConfig>, request: &Request) -> Trial {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = endpoint(listener.local_addr().unwrap().port());
     let acceptor = TlsAcceptor::from(Arc::new(server));

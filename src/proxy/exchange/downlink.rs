@@ -15,12 +15,14 @@ use crate::wire::framing::{self, Length};
 use crate::wire::head::{Bounds, Version};
 use crate::wire::headers::{ReplyRules, write_reply};
 
-/// Bounds on a reply's head: a byte less than the upstream's buffer, so that one beyond them is seen as such.
+/// Bounds on a reply's head: less than the upstream's buffer holds, so that one beyond them is seen as such.
 pub(in crate::proxy) const REPLY_BOUNDS: Bounds = Bounds {
     first_line: 8 * 1024,
     bytes: 64 * 1024 - 1,
     fields: 200,
 };
+/// Payload up to this is copied behind the head.
+const SMALL: usize = 4 * 1024;
 /// Interim replies (1xx) before the final one; more is a fault of the upstream.
 pub(in crate::proxy) const MAX_INTERIM: u8 = 16;
 
@@ -211,7 +213,7 @@ impl Exchange<'_> {
             // All that the content still needs is here, or the buffer has no room: pass it on.
             let complete = matches!(self.downlink.decoder, Decoder::Known(left) if left == data as u64);
             let more_follows = self.upstream.buffer.filled().len() > data;
-            if data > 0 && (complete || more_follows || self.upstream.buffer.is_full()) {
+            if data > 0 && (complete || more_follows || self.upstream.buffer.is_nearly_full()) {
                 self.pass_on(data);
                 return Poll::Ready(Ok(()));
             }
@@ -259,6 +261,19 @@ impl Exchange<'_> {
         } else if downlink.decoder.is_done() {
             downlink.phase = Down::Last;
         }
+        if data <= SMALL && !self.client.out.is_empty() {
+            self.join();
+        }
+    }
+
+    /// Puts the payload and its tail behind the bytes that go before them: a plain write of few bytes costs less than
+    /// one of several pieces.
+    fn join(&mut self) {
+        let (downlink, out) = (&mut self.downlink, &mut self.client.out);
+        let payload = std::mem::take(&mut downlink.payload);
+        out.extend_from_slice(&self.upstream.buffer.filled()[..payload]);
+        out.extend_from_slice(std::mem::take(&mut downlink.tail));
+        self.upstream.buffer.consume(payload);
     }
 
     fn end_content(&mut self) {

@@ -106,7 +106,6 @@ impl<'a> Exchange<'a> {
     /// An exchange that has not begun.
     pub fn new(client: &'a mut Client, upstream: &'a mut Connection, fields: &'a mut Fields, terms: Terms<'a>) -> Self {
         let (uplink, downlink) = (Uplink::new(terms.length), Downlink::new());
-        let moved_at = Instant::now();
         Self {
             client,
             upstream,
@@ -115,8 +114,9 @@ impl<'a> Exchange<'a> {
             uplink,
             downlink,
             progress: Progress::default(),
-            moved_at,
-            moved: false,
+            // Begins when first nothing moves.
+            moved_at: terms.deadline,
+            moved: true,
         }
     }
 

@@ -19,12 +19,13 @@ use super::line::Stamp;
 use crate::clock;
 use crate::config::settings::{Log, LogFormat};
 
-/// A buffer beyond this is passed on.
-const FULL: usize = 16 * 1024;
+/// A buffer beyond this is passed on. Passing one on wakes the writer: two changes of threads, which are to be shared by
+/// many lines.
+const FULL: usize = 64 * 1024;
 /// A line older than this is passed on at the next look.
 const OLD: Duration = Duration::from_millis(200);
 /// Buffers that wait for the writer, of all workers: about a mebibyte.
-const QUEUE: usize = 64;
+const QUEUE: usize = 16;
 /// Empty buffers that wait for their worker.
 const SPARE: usize = 4;
 /// How long the end of the process waits for the last lines.

@@ -1,0 +1,411 @@
+//! The client's side of TLS over TCP, by rustls' unbuffered interface.
+//!
+//! The buffered interface reads 4 KiB of ciphertext at a time, keeps a buffer for each connection and copies twice; a
+//! reply of 1 MB costs it 300 reads. Here ciphertext is read into memory that all sessions of a thread share, as much
+//! as the reader has room for, and what is encrypted leaves from there as well. A session keeps bytes of its own only
+//! while a record is incomplete, its reader has no room, or the socket takes no more: an idle one holds none.
+//!
+//! Invariants: the shared memory is never held across a wait; ciphertext leaves in the order in which it was made
+//! (RFC 8446 section 5.3: records are numbered); the end of the TCP stream without a `close_notify` is an error
+//! (section 6.1), so that a reply cut short is not taken for a whole one.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use rustls::client::UnbufferedClientConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::{ClientConfig, CommonState, Error};
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Ciphertext read at a time at most, and so the memory for it; also the largest handshake message (a chain of
+/// certificates) fits.
+const ARRIVING: usize = 128 * 1024;
+/// Payload encrypted at a time at most.
+const PIECE: usize = 64 * 1024;
+/// What a record needs beyond its payload, and some more records around it.
+const OVERHEAD: usize = 1024;
+/// A record at its largest (RFC 5246 section 6.2.3, the larger of the two versions).
+const RECORD: usize = 16 * 1024 + 2048 + 5;
+
+thread_local! {
+    static ARRIVAL: RefCell<Vec<u8>> = RefCell::new(vec![0; ARRIVING]);
+    static DEPARTURE: RefCell<Vec<u8>> = RefCell::new(vec![0; PIECE + OVERHEAD]);
+    static GATHERED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A TLS session as its client, and its socket.
+pub struct Session {
+    tcp: TcpStream,
+    tls: UnbufferedClientConnection,
+    /// Ciphertext of which nothing can be made yet.
+    arrived: Vec<u8>,
+    /// Payload for which the reader had no room.
+    opened: Vec<u8>,
+    /// Ciphertext that the socket has not taken yet.
+    leaving: Vec<u8>,
+    /// rustls holds payload for which the reader had no room.
+    holds: bool,
+    /// The other side has said goodbye.
+    closed: bool,
+    /// We have.
+    said_goodbye: bool,
+}
+
+/// What one step of rustls came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// There may be more to do with the bytes at hand.
+    Again,
+    /// The handshake needs bytes of the other side.
+    Blocked,
+    /// Nothing is left to do with the bytes at hand; payload can be sent.
+    Open,
+    /// The reader's room is used up.
+    Full,
+}
+
+impl Session {
+    /// Shakes hands.
+    ///
+    /// # Errors
+    /// Those of the socket, and rustls' wrapped in [`io::ErrorKind::InvalidData`].
+    pub async fn connect(tcp: TcpStream, config: Arc<ClientConfig>, name: ServerName<'static>) -> io::Result<Self> {
+        let mut session = Self {
+            tcp,
+            tls: UnbufferedClientConnection::new(config, name).map_err(invalid)?,
+            arrived: Vec::new(),
+            opened: Vec::new(),
+            leaving: Vec::new(),
+            holds: false,
+            closed: false,
+            said_goodbye: false,
+        };
+        std::future::poll_fn(|cx| session.poll_handshake(cx)).await?;
+        Ok(session)
+    }
+
+    /// What was agreed on with whom.
+    #[must_use]
+    pub fn agreed(&self) -> &CommonState {
+        &self.tls
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn tcp(&self) -> &TcpStream {
+        &self.tcp
+    }
+
+    /// No byte lies here that the reader has not seen, not even a part of a record.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.arrived.is_empty() && self.opened.is_empty() && !self.holds && !self.closed
+    }
+
+    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let mut none = ReadBuf::new(&mut []);
+            match self.process_kept(&mut none) {
+                Err(error) => return Poll::Ready(Err(error)),
+                // Our last flight has to be on its way; that a slow socket has not taken all of it yet shows later.
+                Ok(Step::Open) => return self.poll_leave(cx),
+                Ok(_) if self.closed => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Ok(_) => ready!(self.poll_leave(cx))?,
+            }
+            ready!(self.poll_arrive(cx, &mut none))?;
+        }
+    }
+
+    /// Reads from the socket once and makes of it what can be made: payload goes `into` the reader's room.
+    fn poll_arrive(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        ARRIVAL.with_borrow_mut(|arrival| {
+            let kept = self.arrived.len();
+            let limit = (kept + into.remaining() + RECORD).min(arrival.len());
+            if kept >= limit {
+                return Poll::Ready(Err(invalid(Error::General(String::from(
+                    "a message of the handshake is too large",
+                )))));
+            }
+            let mut room = ReadBuf::new(&mut arrival[kept..limit]);
+            ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut room))?;
+            let count = room.filled().len();
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            arrival[..kept].copy_from_slice(&self.arrived);
+            self.arrived.clear();
+            let bytes = &mut arrival[..kept + count];
+            let (used, step) = self.process(bytes, into);
+            if used < bytes.len() {
+                self.arrived.extend_from_slice(&bytes[used..]);
+            } else {
+                // An idle session holds no memory for it.
+                self.arrived = Vec::new();
+            }
+            Poll::Ready(step.map(drop))
+        })
+    }
+
+    /// The same with bytes that came before.
+    fn process_kept(&mut self, into: &mut ReadBuf<'_>) -> io::Result<Step> {
+        let mut bytes = std::mem::take(&mut self.arrived);
+        let (used, step) = self.process(&mut bytes, into);
+        if used < bytes.len() {
+            bytes.drain(..used);
+            self.arrived = bytes;
+        }
+        step
+    }
+
+    /// Lets rustls work on ciphertext until nothing more can be made of it; also says how much of it is used up.
+    fn process(&mut self, bytes: &mut [u8], into: &mut ReadBuf<'_>) -> (usize, io::Result<Step>) {
+        let mut used = 0;
+        loop {
+            let (discard, step) = self.step(&mut bytes[used..], into);
+            used += discard;
+            match step {
+                Ok(Step::Again) => {}
+                Ok(step) => return (used, Ok(step)),
+                Err(error) => {
+                    self.say_why(&mut bytes[used..]);
+                    return (used, Err(invalid(error)));
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, bytes: &mut [u8], into: &mut ReadBuf<'_>) -> (usize, Result<Step, Error>) {
+        let UnbufferedStatus { discard, state } = self.tls.process_tls_records(bytes);
+        let step = match state {
+            Err(error) => Err(error),
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                let length = traffic.peek_len().map_or(0, usize::from);
+                self.holds = length > into.remaining() && into.filled().len() > 0;
+                if self.holds {
+                    return (discard, Ok(Step::Full));
+                }
+                match traffic.next_record() {
+                    Some(Ok(record)) => {
+                        let (now, later) = record.payload.split_at(length.min(into.remaining()));
+                        into.put_slice(now);
+                        self.opened.extend_from_slice(later);
+                        Ok(Step::Again)
+                    }
+                    Some(Err(error)) => Err(error),
+                    None => Ok(Step::Again),
+                }
+            }
+            Ok(ConnectionState::EncodeTlsData(mut message)) => {
+                encode(&mut self.leaving, |room| match message.encode(room) {
+                    Ok(count) => Ok(count),
+                    Err(EncodeError::InsufficientSize(wanted)) => Err(Some(wanted.required_size)),
+                    Err(EncodeError::AlreadyEncoded) => Err(None),
+                })
+            }
+            Ok(ConnectionState::TransmitTlsData(sent)) => {
+                // It is ours now: `leaving` goes out before anything else.
+                sent.done();
+                Ok(Step::Again)
+            }
+            Ok(ConnectionState::PeerClosed) => {
+                self.closed = true;
+                Ok(Step::Again)
+            }
+            Ok(ConnectionState::Closed) => {
+                self.closed = true;
+                Ok(Step::Open)
+            }
+            Ok(ConnectionState::BlockedHandshake) => Ok(Step::Blocked),
+            Ok(ConnectionState::WriteTraffic(_)) => Ok(Step::Open),
+            Ok(_) => Err(Error::General(String::from("an unexpected state of the session"))),
+        };
+        (discard, step)
+    }
+
+    /// After an error: the other side's operators shall read the alert in their log. `bytes` are those that are left:
+    /// rustls remembers where in them the messages lie.
+    fn say_why(&mut self, bytes: &mut [u8]) {
+        let (mut used, mut none) = (0, ReadBuf::new(&mut []));
+        while let (discard, Ok(Step::Again)) = self.step(&mut bytes[used..], &mut none) {
+            used += discard;
+        }
+        if !self.leaving.is_empty() {
+            let _ = self.tcp.try_write(&self.leaving);
+            self.leaving.clear();
+        }
+    }
+
+    /// Writes what is waiting to leave.
+    fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.leaving.is_empty() {
+            let count = ready!(Pin::new(&mut self.tcp).poll_write(cx, &self.leaving))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.leaving.drain(..count);
+        }
+        // An idle session holds no memory for it.
+        self.leaving = Vec::new();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Brings the session to where payload can be sent; what is read on the way is kept.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut none = ReadBuf::new(&mut []);
+        match self.process_kept(&mut none)? {
+            Step::Open if self.leaving.is_empty() => Poll::Ready(Ok(())),
+            _ => self.poll_leave(cx),
+        }
+    }
+}
+
+impl AsyncRead for Session {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if into.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        if !this.opened.is_empty() {
+            let count = this.opened.len().min(into.remaining());
+            into.put_slice(&this.opened[..count]);
+            this.opened.drain(..count);
+            if this.opened.is_empty() {
+                this.opened = Vec::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let before = into.filled().len();
+        if this.holds || !this.arrived.is_empty() {
+            this.process_kept(into)?;
+        }
+        while into.filled().len() == before && !this.closed {
+            let arrived = this.poll_arrive(cx, into);
+            // What rustls has to say to what it read (no renegotiation, RFC 5746; a new key, RFC 8446 section 4.6.3)
+            // is sent at once: the other side may wait for it while we wait for its next byte.
+            if !this.leaving.is_empty()
+                && let Poll::Ready(Err(error)) = this.poll_leave(cx)
+            {
+                return Poll::Ready(Err(error));
+            }
+            ready!(arrived)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Session {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, payload: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if payload.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        ready!(this.poll_leave(cx))?;
+        ready!(this.poll_open(cx))?;
+        let payload = &payload[..payload.len().min(PIECE)];
+        DEPARTURE.with_borrow_mut(|departure| {
+            let UnbufferedStatus { state, .. } = this.tls.process_tls_records(&mut this.arrived);
+            let Ok(ConnectionState::WriteTraffic(mut traffic)) = state else {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            };
+            let count = loop {
+                match traffic.encrypt(payload, departure) {
+                    Ok(count) => break count,
+                    Err(EncryptError::InsufficientSize(wanted)) => departure.resize(wanted.required_size, 0),
+                    Err(error @ EncryptError::EncryptExhausted) => return Poll::Ready(Err(io::Error::other(error))),
+                }
+            };
+            let sent = match Pin::new(&mut this.tcp).poll_write(cx, &departure[..count]) {
+                Poll::Ready(sent) => sent?,
+                Poll::Pending => 0,
+            };
+            this.leaving.extend_from_slice(&departure[sent..count]);
+            Poll::Ready(Ok(payload.len()))
+        })
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        // Small pieces in one record.
+        GATHERED.with_borrow_mut(|gathered| {
+            gathered.clear();
+            for slice in slices {
+                let count = slice.len().min(PIECE - gathered.len());
+                gathered.extend_from_slice(&slice[..count]);
+            }
+            self.poll_write(cx, gathered)
+        })
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().poll_leave(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.said_goodbye {
+            ready!(this.poll_open(cx))?;
+            this.said_goodbye = true;
+            if let Ok(ConnectionState::WriteTraffic(mut traffic)) =
+                this.tls.process_tls_records(&mut this.arrived).state
+            {
+                let mut goodbye = [0; OVERHEAD];
+                if let Ok(count) = traffic.queue_close_notify(&mut goodbye) {
+                    this.leaving.extend_from_slice(&goodbye[..count]);
+                }
+            }
+        }
+        ready!(this.poll_leave(cx))?;
+        Pin::new(&mut this.tcp).poll_shutdown(cx)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("tcp", &self.tcp)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Appends what `write` puts into the room that it is given; it answers how much room it needs when that is too little.
+fn encode(
+    leaving: &mut Vec<u8>,
+    mut write: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>,
+) -> Result<Step, Error> {
+    let before = leaving.len();
+    let mut room = OVERHEAD;
+    loop {
+        leaving.resize(before + room, 0);
+        match write(&mut leaving[before..]) {
+            Ok(count) => {
+                leaving.truncate(before + count);
+                return Ok(Step::Again);
+            }
+            Err(Some(wanted)) if wanted > room => room = wanted,
+            Err(_) => {
+                leaving.truncate(before);
+                return Err(Error::General(String::from("a message could not be encoded")));
+            }
+        }
+    }
+}
+
+fn invalid(error: Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+#[cfg(test)]
+mod tests;
