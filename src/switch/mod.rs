@@ -9,6 +9,7 @@
 
 pub mod evidence;
 pub mod gate;
+mod pair;
 pub mod report;
 mod split;
 pub mod standing;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::compare::Leg;
 pub use evidence::{Answered, Evidence};
 pub use gate::{Decision, Gate, Lack, Short, Step, breach, judge};
+pub use pair::{Choice, Pair, Person};
 pub use split::{ShareError, answering, in_canary, parse_share, share_of};
 pub use standing::{Able, Action, Effective, Event, Order, Override, RolledBack, SetError, Standing, Terms};
 pub use usage::{LastUsed, Routes, Withdrawal, withdrawal};

@@ -20,7 +20,7 @@ mod understand;
 
 pub use ask::{Raw, ask_aside};
 pub use asked::{Asked, is_safe, params};
-pub use choose::{Choice, Person, choose};
+pub use choose::{Choice, choose};
 pub use understand::{Reply, understand, view};
 
 pub use answer::is_failure;

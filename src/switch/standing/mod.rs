@@ -48,6 +48,14 @@ pub struct Able {
     pub only_standard: bool,
 }
 
+impl Terms {
+    /// Who answers where nothing but the configuration rules.
+    #[must_use]
+    pub const fn effective(&self) -> Effective {
+        Effective::of(self.mode, self.share)
+    }
+}
+
 impl Able {
     pub const ALL: Self = Self {
         standard: true,
@@ -124,6 +132,19 @@ pub struct Effective {
     pub mode: Mode,
     /// Of the persons answered by standard: the canary's in `canary`, else 0 or 1.
     pub share: f64,
+}
+
+impl Effective {
+    /// In `mode`, where a canary would have this share.
+    #[must_use]
+    pub const fn of(mode: Mode, share: f64) -> Self {
+        let share = match mode {
+            Mode::Ndh | Mode::Shadow => 0.0,
+            Mode::Canary => share,
+            Mode::Standard => 1.0,
+        };
+        Self { mode, share }
+    }
 }
 
 impl fmt::Display for Effective {
@@ -204,15 +225,6 @@ impl SetError {
             Self::OldReason { .. } => "reason_not_new",
             Self::Hold => "hold_wrong",
         }
-    }
-}
-
-/// The share of the persons that standard answers.
-const fn reach(mode: Mode, share: f64) -> f64 {
-    match mode {
-        Mode::Ndh | Mode::Shadow => 0.0,
-        Mode::Canary => share,
-        Mode::Standard => 1.0,
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::Asked;
 use crate::config::settings::{Authorization, Leg, Query, Route, Scheme, Settings, Source};
 use crate::mapping::{Bounds, Program};
-use crate::proxy::legs::is_safe;
+use crate::proxy::attempt;
 use crate::route::Captures;
 use crate::telemetry::mask::mask;
 
@@ -35,7 +35,8 @@ pub(super) fn rows(settings: &Settings, route: &Route, leg: &Leg, asked: &Asked<
         };
         rows.push(("query", query.to_owned()));
     }
-    rows.push(("authorization", authorization(settings, leg, asked.method)));
+    let idempotent = route.idempotent.unwrap_or_else(|| attempt::idempotent(asked.method));
+    rows.push(("authorization", authorization(settings, leg, idempotent)));
     let set: Vec<String> = leg
         .headers
         .iter()
@@ -61,7 +62,7 @@ pub(super) fn rows(settings: &Settings, route: &Route, leg: &Leg, asked: &Asked<
     rows
 }
 
-fn authorization(settings: &Settings, leg: &Leg, method: &str) -> String {
+fn authorization(settings: &Settings, leg: &Leg, idempotent: bool) -> String {
     if leg.authorization == Authorization::Pass {
         return "the application's own, passed on".to_owned();
     }
@@ -73,10 +74,11 @@ fn authorization(settings: &Settings, leg: &Leg, method: &str) -> String {
     let Some(name) = name else {
         return "none; the application's own is removed".to_owned();
     };
-    let again = if is_safe(method) {
+    // As `proxy::legs::ask` does it: a 401 does not say that nothing was done.
+    let again = if idempotent {
         "refused once, it is fetched anew"
     } else {
-        "in place of the application's own"
+        "refused, it is fetched anew for the next request, and this one is not sent again"
     };
     match settings.tokens.get(name).map(|token| &token.source) {
         Some(Source::ClientCredentials(credentials)) => {
