@@ -26,3 +26,4 @@ pub use understand::{Reply, understand, view};
 pub use answer::is_failure;
 pub(super) use answer::{Legs, answer, set_aside};
 pub(super) use content::gather;
+pub(super) use target::{Line, write_line};
