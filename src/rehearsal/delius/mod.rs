@@ -22,7 +22,6 @@ use std::time::Duration;
 use http::Method;
 use serde::Serialize;
 
-pub use super::faults::parse_duration;
 pub(super) use data::file_names;
 pub use data::{Data, DataError};
 use managers::{Establishments, Manager};

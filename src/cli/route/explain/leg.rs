@@ -7,7 +7,7 @@ use crate::config::settings::{Authorization, Leg, Query, Route, Scheme, Settings
 use crate::mapping::{Bounds, Program};
 use crate::proxy::attempt;
 use crate::route::Captures;
-use crate::telemetry::mask::mask;
+use crate::telemetry::mask::masked;
 
 pub(super) fn rows(settings: &Settings, route: &Route, leg: &Leg, asked: &Asked<'_>) -> Vec<(&'static str, String)> {
     let upstream = settings.upstreams.get(&leg.upstream);
@@ -140,7 +140,5 @@ fn hidden(text: &str, captures: &Captures<'_>) -> String {
         let known = captures.iter().find(|(_, value)| value.eq_ignore_ascii_case(segment));
         known.map_or_else(|| segment.to_owned(), |(name, _)| format!("{{{name}}}"))
     });
-    let mut bytes = segments.collect::<Vec<_>>().join("/").into_bytes();
-    mask(&mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
+    masked(segments.collect::<Vec<_>>().join("/"))
 }
