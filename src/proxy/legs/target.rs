@@ -60,11 +60,6 @@ pub(super) fn wanted(leg: &Leg, asked: &Asked) -> Result<Vec<Wanted>, Fault> {
 /// What a request program is told.
 fn input(asked: &Asked) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let params: Map<String, Value> = asked
-        .params
-        .iter()
-        .map(|(name, value)| (name.clone(), Value::String(value.clone())))
-        .collect();
     let mut headers = BTreeMap::new();
     let mut fields = Fields::default();
     if fields.parse_request(&asked.head, &head::Bounds::JUDGED).is_ok() {
@@ -78,7 +73,7 @@ fn input(asked: &Asked) -> Value {
     }
     json!({
         "method": asked.method,
-        "params": params,
+        "params": asked.values(),
         "query": asked.query.get(1..).map(text),
         "headers": headers,
     })

@@ -6,7 +6,7 @@ use super::Asked;
 use crate::config::settings::{Authorization, Leg, Query, Route, Scheme, Settings, Source};
 use crate::mapping::{Bounds, Program};
 use crate::proxy::attempt;
-use crate::route::Captures;
+use crate::route::{Captures, path};
 use crate::telemetry::mask::masked;
 
 pub(super) fn rows(settings: &Settings, route: &Route, leg: &Leg, asked: &Asked<'_>) -> Vec<(&'static str, String)> {
@@ -98,7 +98,7 @@ fn made(program: &Program, leg: &Leg, asked: &Asked<'_>, base: &str) -> String {
     let params: Map<String, Value> = asked
         .captures
         .iter()
-        .map(|(name, value)| (name.to_owned(), Value::from(value)))
+        .map(|(name, value)| (name.to_owned(), Value::from(path::decoded(value))))
         .collect();
     let input = json!({ "method": asked.method, "params": params, "query": asked.query, "headers": {} });
     let by = format!("made by {}, for a request without header fields", program.name());
@@ -137,7 +137,10 @@ fn made(program: &Program, leg: &Leg, asked: &Asked<'_>, base: &str) -> String {
 /// The values of parameters are persons, and programs may have changed their case.
 fn hidden(text: &str, captures: &Captures<'_>) -> String {
     let segments = text.split('/').map(|segment| {
-        let known = captures.iter().find(|(_, value)| value.eq_ignore_ascii_case(segment));
+        let is = |value: &str| value.eq_ignore_ascii_case(segment);
+        let known = captures
+            .iter()
+            .find(|(_, value)| is(value) || is(&path::decoded(value)));
         known.map_or_else(|| segment.to_owned(), |(name, _)| format!("{{{name}}}"))
     });
     masked(segments.collect::<Vec<_>>().join("/"))
