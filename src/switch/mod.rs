@@ -11,6 +11,7 @@ pub mod evidence;
 pub mod gate;
 mod pair;
 pub mod report;
+mod seconds;
 mod split;
 pub mod standing;
 pub mod state;
