@@ -28,7 +28,7 @@ pub use evidence::{Answered, Evidence};
 pub use gate::{Decision, Gate, Lack, Short, Step, breach, judge};
 pub use pair::{Choice, Pair, Person};
 pub use split::{ShareError, answering, in_canary, parse_share, share_of};
-pub use standing::{Able, Action, Effective, Event, Order, Override, RolledBack, SetError, Standing, Terms};
+pub use standing::{Able, Action, Audited, Effective, Event, Order, Override, RolledBack, SetError, Standing, Terms};
 pub use usage::{LastUsed, Routes, Withdrawal, withdrawal};
 pub use words::percent;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Action, Effective, Event, LONGEST, Order, Override, RolledBack, SetError, Terms};
+use super::{Action, Audited, Effective, Event, LONGEST, Order, Override, RolledBack, SetError, Terms};
 use crate::switch::{Lack, Mode};
 
 /// The standing of one unit.
@@ -118,7 +118,7 @@ impl Standing {
         };
         let was = Effective::of(set.mode, set.share);
         let sentence = format!("{}: the override to {was} has expired; {then}", self.unit);
-        vec![self.audit("override_expired", sentence, vec![("reason", set.reason)])]
+        vec![audit("override_expired", sentence, Audited::because(set.reason))]
     }
 
     fn configure(&mut self, terms: Terms) -> Vec<Action> {
@@ -128,7 +128,7 @@ impl Standing {
         let after = self.terms.effective();
         if before != after {
             let sentence = format!("{}: configured {after}, before {before}", self.unit);
-            actions.push(self.audit("mode_configured", sentence, Vec::new()));
+            actions.push(audit("mode_configured", sentence, Audited::default()));
             actions.push(Action::NewWindow);
         }
         let asked = (after.mode, after.share);
@@ -141,14 +141,14 @@ impl Standing {
                 "{}: the roll-back is over, the configuration has changed to {after}",
                 self.unit
             );
-            actions.push(self.audit("roll_back_lifted", sentence, Vec::new()));
+            actions.push(audit("roll_back_lifted", sentence, Audited::default()));
             actions.push(Action::NewWindow);
         }
         let able = self.terms.able;
         if let Some(set) = self.set.take_if(|set| able.allows(set.mode).is_err()) {
             let why = able.allows(set.mode).err().unwrap_or_default();
             let sentence = format!("{}: the override to {} is dropped: {why}", self.unit, set.mode);
-            actions.push(self.audit("override_dropped", sentence.clone(), vec![("reason", set.reason)]));
+            actions.push(audit("override_dropped", sentence.clone(), Audited::because(set.reason)));
             actions.push(Action::Alarm(sentence));
         }
         actions
@@ -187,18 +187,19 @@ impl Standing {
         let hold = i64::try_from(order.hold.as_secs()).unwrap_or(i64::MAX);
         let expires = now.saturating_add(hold);
         let sentence = format!("{unit}: set to {wanted} for {hold} s, before {}", self.effective(now));
-        let fields = vec![
-            ("mode", mode.to_string()),
-            ("share", share.to_string()),
-            ("reason", reason.clone()),
-            ("by", by.clone()),
-            ("expires", expires.to_string()),
-        ];
-        let mut actions = vec![self.audit("override_set", sentence, fields), Action::NewWindow];
+        let about = Audited {
+            mode: Some(mode),
+            share: Some(share),
+            reason: Some(reason.clone()),
+            by: Some(by.clone()),
+            expires: Some(expires),
+            ..Audited::default()
+        };
+        let mut actions = vec![audit("override_set", sentence, about), Action::NewWindow];
         let enough = share > 0.0 && share >= self.terms.effective().share;
         if enough && self.rolled_back.take().is_some() {
             let sentence = format!("{}: the roll-back is over, an operator has set {wanted}", self.unit);
-            actions.push(self.audit("roll_back_lifted", sentence, vec![("reason", reason.clone())]));
+            actions.push(audit("roll_back_lifted", sentence, Audited::because(reason.clone())));
         }
         self.set = Some(Override {
             mode,
@@ -227,7 +228,11 @@ impl Standing {
             self.unit,
             self.terms.effective()
         );
-        let audit = self.audit("reset", sentence, vec![("reason", reason), ("by", by)]);
+        let about = Audited {
+            by: Some(by),
+            ..Audited::because(reason)
+        };
+        let audit = audit("reset", sentence, about);
         Ok(vec![audit, Action::NewWindow])
     }
 
@@ -244,7 +249,7 @@ impl Standing {
                 why.join("; ")
             );
             return vec![
-                self.audit("gate_broken", sentence.clone(), Vec::new()),
+                audit("gate_broken", sentence.clone(), Audited::because(why.join("; "))),
                 Action::Alarm(sentence),
                 Action::NewWindow,
             ];
@@ -267,9 +272,13 @@ impl Standing {
              reset`, or until the configured mode changes",
             self.unit
         );
-        let fields = vec![("from", was.mode.to_string()), ("to", to.to_string()), ("reason", why)];
+        let about = Audited {
+            from: Some(was.mode),
+            to: Some(to),
+            ..Audited::because(why)
+        };
         vec![
-            self.audit("rolled_back", sentence.clone(), fields),
+            audit("rolled_back", sentence.clone(), about),
             Action::Alarm(sentence),
             Action::NewWindow,
         ]
@@ -284,12 +293,8 @@ impl Standing {
         }
     }
 
-    fn audit(&self, event: &'static str, sentence: String, mut fields: Vec<(&'static str, String)>) -> Action {
-        fields.insert(0, ("unit", self.unit.clone()));
-        Action::Audit {
-            event,
-            sentence,
-            fields,
-        }
-    }
+}
+
+const fn audit(event: &'static str, sentence: String, about: Audited) -> Action {
+    Action::Audit { event, sentence, about }
 }

@@ -184,10 +184,34 @@ pub enum Action {
         /// A fixed word.
         event: &'static str,
         sentence: String,
-        fields: Vec<(&'static str, String)>,
+        about: Audited,
     },
     /// Somebody has to look.
     Alarm(String),
+}
+
+/// What an audit line says beside its sentence, so that it can be searched for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Audited {
+    /// Who answers from now on, and the share that was asked for.
+    pub mode: Option<Mode>,
+    pub share: Option<f64>,
+    pub reason: Option<String>,
+    pub by: Option<String>,
+    /// In unix seconds.
+    pub expires: Option<i64>,
+    /// Of a roll-back.
+    pub from: Option<Mode>,
+    pub to: Option<Mode>,
+}
+
+impl Audited {
+    fn because(reason: String) -> Self {
+        Self {
+            reason: Some(reason),
+            ..Self::default()
+        }
+    }
 }
 
 /// An order that is not followed; nothing has changed.
