@@ -99,11 +99,7 @@ impl Service {
                     tracing::info!(audit = true, unit, now = %effective, "who answers");
                 }
                 Action::NewWindow => self.begin_window(&unit),
-                Action::Audit {
-                    event,
-                    sentence,
-                    about,
-                } => {
+                Action::Audit { event, sentence, about } => {
                     tracing::info!(
                         audit = true,
                         unit,

@@ -36,10 +36,7 @@ impl Fixtures {
     }
 
     /// Every file in the folders of a directory that are there.
-    pub(super) fn load<'a>(
-        directory: &Path,
-        folders: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Self, DataError> {
+    pub(super) fn load<'a>(directory: &Path, folders: impl IntoIterator<Item = &'a str>) -> Result<Self, DataError> {
         let mut fixtures = Self {
             directory: directory.to_owned(),
             files: BTreeMap::new(),

@@ -148,7 +148,11 @@ impl Standing {
         if let Some(set) = self.set.take_if(|set| able.allows(set.mode).is_err()) {
             let why = able.allows(set.mode).err().unwrap_or_default();
             let sentence = format!("{}: the override to {} is dropped: {why}", self.unit, set.mode);
-            actions.push(audit("override_dropped", sentence.clone(), Audited::because(set.reason)));
+            actions.push(audit(
+                "override_dropped",
+                sentence.clone(),
+                Audited::because(set.reason),
+            ));
             actions.push(Action::Alarm(sentence));
         }
         actions
@@ -292,7 +296,6 @@ impl Standing {
             Mode::Ndh
         }
     }
-
 }
 
 const fn audit(event: &'static str, sentence: String, about: Audited) -> Action {
