@@ -152,11 +152,12 @@ fn a_write_that_was_refused_for_its_token_is_sent_again_with_its_content() {
     let mut client = scene.client();
     let content = "{\"staff\": 1}";
     client.send(format!(
-        "PUT {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        "PUT {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Expect: 100-continue\r\n\r\n",
         manager("Q0001AA"),
         content.len()
     ));
-    std::thread::sleep(Duration::from_millis(30)); // the content comes on its own
+    assert!(client.first_byte(), "the head is read before the content comes");
     client.send(content);
     assert_eq!(client.reply("PUT").expect("a reply").status, 200);
     let puts = other.asked();
