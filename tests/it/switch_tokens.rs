@@ -321,12 +321,19 @@ fn the_applications_own_authorization_reaches_neither_leg() {
         ));
         assert_eq!(client.reply("GET").expect("a reply").status, 200);
     };
-    for mode in ["ndh", "shadow", "standard"] {
-        scene.set(mode, None);
+    ask();
+    // A comparison that the next mode no longer asks for is dropped, and a worker takes a mode in at its next turn.
+    scene.set("shadow", None);
+    wait_for("the shadow", || {
         ask();
-    }
-    wait_for("the shadow", || other.total() >= 2);
-    assert!(ndh.total() >= 2);
+        other.total() > 0
+    });
+    scene.set("standard", None);
+    wait_for("standard answers", || {
+        let before = ndh.total();
+        ask();
+        ndh.total() == before
+    });
     for asked in ndh.asked() {
         assert_eq!(asked.header("authorization"), None);
     }
