@@ -15,6 +15,7 @@ use delius_sidecar::rehearsal::standin::{DeliusStandIn, Options};
 use serde_json::{Value, json};
 
 use crate::support::bin::NOMS;
+use crate::support::eventually;
 use crate::support::raw::Client;
 use crate::support::scripted::{Say, Scripted, token, tokens};
 use crate::support::switch::{CLIENT, Switch, all, legs, manager, noms, standard, wait_for, write_pair};
@@ -440,9 +441,13 @@ fn a_logon_token_of_the_2018_delius_that_died_is_replaced_and_nobody_notices() {
     assert_eq!(delius.requests("POST", "/api/logon"), 1);
     // Another Delius at the same address: what the first has signed means nothing to it (403).
     delius.stop();
-    let mut options = Options::new(Legacy::embedded().expect("people"));
-    options.listen = address;
-    let delius = DeliusStandIn::start(options).expect("a stand-in");
+    let again = || {
+        let mut options = Options::new(Legacy::embedded().expect("people"));
+        options.listen = address;
+        DeliusStandIn::start(options).ok()
+    };
+    // For a moment another test's connection may have this port.
+    let delius = eventually(again).expect("a stand-in at the same address");
     let threads: Vec<_> = (0..20)
         .map(|_| {
             let listen = scene.sidecar.listen;
