@@ -5,7 +5,7 @@
 # Cannot be mapped: team, officer, probationArea, notes (reduced). The standard API takes the registration that began
 # last, the legacy API the one that was created last: they may be two.
 
-def asked: .params | .nomsNumber // .crn // "";
+def asked: .params | if .nomsNumber then "noms number \(.nomsNumber)" else "crn \(.crn // "")" end;
 
 def refusal($status; $text): {status: $status, body: {status: $status, developerMessage: $text}};
 def message: (.body | objects | (.message, .error) | strings | select(. != "")) ;
@@ -19,7 +19,7 @@ def refused($missing):
   elif .status == 400 and first(message, null) == "UnrecognisedIdentifierType" then refusal(404; $missing)
   elif .status == 409 then
     ([.body | objects | .message | strings | capture("(?<n>[0-9]+) results").n] | first // "several") as $n
-    | refusal(409; "Expecting only a single active offender but found \($n) offenders with noms number \(asked)")
+    | refusal(409; "Expecting only a single active offender but found \($n) offenders with \(asked)")
   elif .status < 400 then error("a reply that is neither 200 nor a refusal")
   else refusal(.status; first(message, "The standard API answered \(.status)")) end;
 

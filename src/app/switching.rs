@@ -99,14 +99,20 @@ impl Service {
                     tracing::info!(audit = true, unit, now = %effective, "who answers");
                 }
                 Action::NewWindow => self.begin_window(&unit),
-                Action::Audit {
-                    event,
-                    sentence,
-                    fields,
-                } => {
-                    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
-                    let fields = fields.join(" ");
-                    tracing::info!(audit = true, unit, event, fields, "{sentence}");
+                Action::Audit { event, sentence, about } => {
+                    tracing::info!(
+                        audit = true,
+                        unit,
+                        event,
+                        mode = about.mode.map(Mode::as_str),
+                        share = about.share,
+                        from = about.from.map(Mode::as_str),
+                        to = about.to.map(Mode::as_str),
+                        reason = about.reason,
+                        by = about.by,
+                        expires = about.expires,
+                        "{sentence}"
+                    );
                     self.registry.metrics.switched(&unit, event);
                 }
                 Action::Alarm(sentence) => {

@@ -158,6 +158,7 @@ impl Origin for Files {
     }
 
     fn read(&mut self) -> Result<Kind, String> {
-        self.load().map(|(kind, _)| kind).map_err(|problems| problems.lines())
+        let refused = |problems: Problems| problems.without_warnings().to_string();
+        self.load().map(|(kind, _)| kind).map_err(refused)
     }
 }

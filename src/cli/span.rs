@@ -1,6 +1,9 @@
 //! Lengths of time as people type and read them: `90d`, `8h`, `60s`; "in 12 days", "3 hours ago".
 
+use std::time::Duration;
+
 use crate::cert::facts::{date, span};
+use crate::rehearsal::faults::parse_duration;
 
 /// Reads `90d`, `8h`, `1h15m`, `60s`. A day is 24 hours, a week seven days.
 ///
@@ -48,6 +51,26 @@ pub fn parse_positive(text: &str) -> Result<i64, String> {
     match parse(text)? {
         0 => Err(String::from("it is zero; expected a second or more")),
         seconds => Ok(seconds),
+    }
+}
+
+/// How long a program waits, to the millisecond: `500ms`, `60s`, `1m 30s`.
+///
+/// # Errors
+/// What would be right, for clap.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text.trim())
+        .ok_or_else(|| format!("expected a number with a unit, for example 500ms, 60s or 2m, found {text:?}"))
+}
+
+/// The same for what must not be nothing.
+///
+/// # Errors
+/// What would be right, for clap.
+pub fn duration_positive(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err(String::from("it is zero; expected a time such as 500ms or 5s")),
+        duration => Ok(duration),
     }
 }
 
@@ -105,6 +128,18 @@ mod tests {
         }
         assert!(parse("30").unwrap_err().contains("unit"));
         assert!(parse("soon").unwrap_err().contains("8h"));
+    }
+
+    #[test]
+    fn a_time_to_wait_needs_its_unit_and_may_be_less_than_a_second() {
+        for (text, milliseconds) in [("90s", 90_000), (" 2m ", 120_000), ("500ms", 500), ("0s", 0)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for wrong in ["", "60", "-1s", "soon"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert!(duration_positive("0s").is_err());
+        assert_eq!(duration_positive("5s"), Ok(Duration::from_secs(5)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::order::{Action, malformed, one_line};
 use super::{Command, Refusal, Reset};
 use crate::switch;
-use crate::telemetry::mask::mask;
+use crate::telemetry::mask::masked;
 
 /// The body of a command about routes.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -103,14 +103,6 @@ fn named<'a>(key: &str, text: Option<&'a str>) -> Result<&'a str, Refusal> {
 fn hold(text: &str) -> Result<std::time::Duration, Refusal> {
     let read = SpanParser::new().parse_unsigned_duration(text.trim());
     read.map_err(|_| malformed("`for` is a number with a unit, for example \"8h\" or \"30m\""))
-}
-
-/// Operators paste what they look at.
-fn masked(text: String) -> String {
-    let mut bytes = text.into_bytes();
-    mask(&mut bytes);
-    // Whole ASCII characters were replaced by one.
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

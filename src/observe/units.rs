@@ -56,20 +56,13 @@ pub(super) fn write(out: &mut String, report: &Report, now: i64) -> fmt::Result 
 }
 
 fn answers(out: &mut String, unit: &Unit, now: i64) -> fmt::Result {
-    let configured = &unit.configured;
-    let wish = Effective {
-        mode: configured.mode,
-        share: configured.share,
-    };
+    let wish = unit.configured.effective();
     write!(out, "<strong>{}</strong>", Escaped(&unit.effective.to_string()))?;
     if wish.to_string() != unit.effective.to_string() {
         write!(out, "<br>configured: {}", Escaped(&wish.to_string()))?;
     }
     if let Some(back) = &unit.rolled_back {
-        let from = Effective {
-            mode: back.from,
-            share: back.share,
-        };
+        let from = Effective::of(back.from, back.share);
         write!(
             out,
             "<br><strong class=\"down\">rolled back</strong> from {from} at {}: {}",

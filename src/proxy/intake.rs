@@ -6,7 +6,7 @@ use super::attempt;
 use super::caller::Caller;
 use super::client::{Client, head_fault};
 use super::exchange::body_too_large;
-use super::legs::{self, Asked, Choice, Legs, Person, choose};
+use super::legs::{self, Asked, Choice, Legs, Line, choose, write_line};
 use super::plan::{self, Admitted, Lane, Leg, Plan, Unmatched};
 use super::story::{Method, Story};
 use super::worker::{Worker, Workspace};
@@ -14,7 +14,7 @@ use crate::clock;
 use crate::config::settings::Authorization;
 use crate::fault::{Code, Fault};
 use crate::route::path;
-use crate::switch::Mode;
+use crate::switch::{Mode, Person};
 use crate::telemetry::metrics::Forbidden;
 use crate::wire::framing::{self, Length, RequestFraming};
 use crate::wire::head::{RequestLine, Version};
@@ -207,22 +207,13 @@ pub(super) fn order(
         asked => {
             let target = &plan.targets[leg.target];
             out.clear();
-            out.extend_from_slice(method.as_bytes());
-            out.push(b' ');
-            out.extend_from_slice(target.base_path.as_bytes());
-            match &leg.path {
-                // Plans are only made of legs whose parameters the route captures.
-                Some(template) => {
-                    template
-                        .expand(out, &captures)
-                        .map_err(|error| Fault::new(Code::RouteUnknown, error.to_string()))?;
-                }
-                None => out.extend_from_slice(path.as_bytes()),
-            }
-            if !leg.drops_query {
-                out.extend_from_slice(query);
-            }
-            out.extend_from_slice(b" HTTP/1.1\r\n");
+            let line = Line {
+                method,
+                path,
+                query,
+                wanted: None,
+            };
+            write_line(out, &leg, target, &line, |name| captures.get(name))?;
             let rules = RequestRules {
                 host: &target.host,
                 pass_authorization: leg.authorization == Authorization::Pass,

@@ -16,7 +16,7 @@ use crate::config::settings::{Authorization, Comparison, Limits};
 use crate::identity::Front;
 use crate::mapping::{Fields, Program};
 use crate::route::{Captures, Match, Table, Template};
-use crate::switch::{self, Effective, Mode};
+use crate::switch::{self, Effective};
 use crate::telemetry::metrics::RouteMeter;
 use crate::token::Tokens;
 use crate::upstream::Target;
@@ -140,16 +140,18 @@ pub struct Token {
 }
 
 impl Lane {
-    /// Under its unit's standing, the leg that does not answer is asked as well.
+    /// Its legs under its unit's standing.
     #[must_use]
-    pub fn is_compared(&self) -> bool {
-        let rule = &self.rule;
-        self.comparison.is_some()
-            && match rule.effective.mode {
-                Mode::Ndh => false,
-                Mode::Shadow => true,
-                Mode::Canary | Mode::Standard => rule.compare,
-            }
+    pub fn pair(&self) -> switch::Pair<'_> {
+        switch::Pair {
+            unit: &self.rule.unit,
+            effective: self.rule.effective,
+            fallback: self.rule.fallback,
+            compare: self.rule.compare,
+            ndh: self.ndh.is_some(),
+            standard: self.standard.is_some(),
+            comparable: self.comparison.is_some(),
+        }
     }
 
     /// One of its legs.

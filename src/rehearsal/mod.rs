@@ -11,6 +11,7 @@ pub mod demo;
 pub mod drill;
 mod evidence;
 pub mod faults;
+mod fixtures;
 mod levers;
 pub mod load;
 mod message;

@@ -64,6 +64,28 @@ pub fn normalise<'a>(path: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a str
     text(path)
 }
 
+/// What a piece of a normalised path stands for: every `%XX` decoded, once. Of what is then no UTF-8 nothing is.
+#[must_use]
+pub fn decoded(piece: &str) -> String {
+    let raw = piece.as_bytes();
+    let mut out = Vec::with_capacity(raw.len());
+    let mut at = 0;
+    while let Some(&byte) = raw.get(at) {
+        let digits = raw.get(at + 1..at + 3).filter(|_| byte == b'%');
+        match digits.and_then(|digits| Some(hex(digits[0])? << 4 | hex(digits[1])?)) {
+            Some(value) => {
+                out.push(value);
+                at += 3;
+            }
+            None => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(out).unwrap_or_else(|_| piece.to_owned())
+}
+
 /// Goes on with the pass at `at`, now into `out`. Everything before `at` stands as it came, so `segment` is the start
 /// of the segment under way in both.
 fn rewrite(path: &[u8], mut at: usize, mut segment: usize, out: &mut Vec<u8>) -> Result<(), PathError> {
@@ -219,6 +241,22 @@ mod tests {
             ("/%61/b", "/a/b"),
         ] {
             assert_eq!(normal(path).as_deref(), Ok(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_piece_is_decoded_once() {
+        for (piece, value) in [
+            ("A1234BC", "A1234BC"),
+            ("A%20B%C3%A9", "A Bé"),
+            ("%252F%2520", "%2F%20"),
+            ("%", "%"),
+            ("%4", "%4"),
+            ("%zz%41", "%zzA"),
+            ("a%20%FF", "a%20%FF"),
+            ("a/b%3Fc", "a/b?c"),
+        ] {
+            assert_eq!(decoded(piece), value, "{piece}");
         }
     }
 

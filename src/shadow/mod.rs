@@ -181,7 +181,7 @@ impl Shadow {
     fn lane(&self, name: &str) -> Option<Arc<Lane>> {
         let world = self.worker.world();
         let found = world.plan.lanes.iter().find(|lane| lane.name == name);
-        found.filter(|lane| lane.is_compared()).cloned()
+        found.filter(|lane| lane.pair().is_compared()).cloned()
     }
 
     fn record(&self, lane: &Lane, verdict: &Verdict) {

@@ -9,7 +9,9 @@
 
 pub mod evidence;
 pub mod gate;
+mod pair;
 pub mod report;
+mod seconds;
 mod split;
 pub mod standing;
 pub mod state;
@@ -24,8 +26,9 @@ use serde::{Deserialize, Serialize};
 pub use crate::compare::Leg;
 pub use evidence::{Answered, Evidence};
 pub use gate::{Decision, Gate, Lack, Short, Step, breach, judge};
+pub use pair::{Choice, Pair, Person};
 pub use split::{ShareError, answering, in_canary, parse_share, share_of};
-pub use standing::{Able, Action, Effective, Event, Order, Override, RolledBack, SetError, Standing, Terms};
+pub use standing::{Able, Action, Audited, Effective, Event, Order, Override, RolledBack, SetError, Standing, Terms};
 pub use usage::{LastUsed, Routes, Withdrawal, withdrawal};
 pub use words::percent;
 

@@ -61,7 +61,9 @@ pub struct Route {
 /// How long a leg takes, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Times {
+    #[serde(rename = "p50_s")]
     pub p50: Option<f64>,
+    #[serde(rename = "p95_s")]
     pub p95: Option<f64>,
 }
 
@@ -352,10 +354,13 @@ mod tests {
     #[test]
     fn a_report_survives_json() {
         let evidence = compared(3);
-        let unit = Unit::new(&standing(Mode::Canary), None, &[facts(&evidence)], FRAME);
+        let mut unit = Unit::new(&standing(Mode::Canary), None, &[facts(&evidence)], FRAME);
+        unit.configured.gate.max_p95 = Some(Duration::from_millis(1_500));
         let report = Report::new(FRAME.now, vec![unit]);
         let json = serde_json::to_value(&report).expect("written");
         assert_eq!(json["units"][0]["decision"]["next"], "standard");
+        let gate = &json["units"][0]["configured"]["gate"];
+        assert_eq!((&gate["window_s"], &gate["max_p95_s"]), (&300.0.into(), &1.5.into()));
         let mut back: Report = serde_json::from_value(json).expect("read");
         for (unit, was) in back.units.iter_mut().zip(&report.units) {
             unit.evidence.window = was.evidence.window.clone();

@@ -38,6 +38,15 @@ pub fn mask(text: &mut [u8]) {
     }
 }
 
+/// The same of a text.
+#[must_use]
+pub fn masked(text: String) -> String {
+    let mut bytes = text.into_bytes();
+    mask(&mut bytes);
+    // Whole ASCII characters were replaced by one.
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// How many letters follow, counted no further than needed.
 fn letters(text: &[u8], at: usize) -> usize {
     text[at..]
@@ -109,9 +118,7 @@ mod tests {
     use super::*;
 
     fn masked(text: &str) -> String {
-        let mut bytes = text.as_bytes().to_vec();
-        mask(&mut bytes);
-        String::from_utf8(bytes).expect("masking replaces whole ASCII characters")
+        super::masked(text.to_owned())
     }
 
     /// The rule written out position by position, for text without escapes.

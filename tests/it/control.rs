@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::support::eventually;
+use crate::support::lines::Lines;
 
 type Decide = dyn FnMut(&Command) -> Option<Result<Reply, Refusal>> + Send;
 
@@ -27,40 +28,11 @@ type Decide = dyn FnMut(&Command) -> Option<Result<Reply, Refusal>> + Send;
 /// question whether it is ready.
 struct Served {
     directory: TempDir,
-    log: Log,
+    /// Of the main thread.
+    log: Lines,
     asked: Arc<Mutex<Vec<(Command, String)>>>,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// The lines logged on the main thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("log").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    /// Waits for a line in which all of this stands.
-    #[track_caller]
-    fn says(&self, parts: &[&str]) {
-        let text = || String::from_utf8_lossy(&self.0.lock().expect("log")).into_owned();
-        let found = eventually(|| {
-            let text = text();
-            text.lines()
-                .any(|line| parts.iter().all(|part| line.contains(part)))
-                .then_some(())
-        });
-        assert!(found.is_some(), "no line with {parts:?} in\n{}", text());
-    }
 }
 
 impl Served {
@@ -70,7 +42,7 @@ impl Served {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (end, mut ended) = oneshot::channel();
         let heard = asked.clone();
-        let log = Log::default();
+        let log = Lines::default();
         let lines = log.clone();
         let thread = std::thread::spawn(move || {
             let subscriber = tracing_subscriber::fmt()
@@ -473,7 +445,7 @@ fn whatever_may_change_something_leaves_an_audit_line_and_looking_does_not() {
         "result=\"done\"",
     ]);
     log.says(&["audit=true", "command=\"shutdown\"", &by, "result=\"done\""]);
-    let text = String::from_utf8_lossy(&log.0.lock().expect("log")).into_owned();
+    let text = log.text();
     assert!(!text.contains("command=\"status\""), "{text}");
 }
 

@@ -3,11 +3,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Command, Stdio};
-
-use serde_json::Value;
 
 use crate::support::bin::NOMS;
+use crate::support::doctor::{Said, command};
 use crate::support::findings::Findings;
 use crate::support::hostile::{self, Hostile};
 use crate::support::openssl::OpenSsl;
@@ -15,67 +13,6 @@ use crate::support::peer::{Peer, Shown, Tls, write_leaf};
 use crate::support::pki::{Ask, Key, Leaf, NDH, pki};
 use crate::support::world::{World, directory, text};
 use crate::support::{apache, java, nginx};
-
-/// What the doctor said.
-struct Said {
-    code: Option<i32>,
-    report: Value,
-}
-
-impl Said {
-    /// The first line of this check, all its words in one.
-    fn line(&self, check: &str) -> String {
-        let checks = self.report["checks"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let words = |line: &Value| {
-            ["state", "found", "expected", "todo"]
-                .map(|key| line[key].as_str().unwrap_or_default().to_owned())
-                .join(" | ")
-        };
-        let found = checks.iter().find(|line| line["check"] == check).map(words);
-        found.unwrap_or_else(|| format!("no line {check}: {:#}", self.report))
-    }
-
-    fn verdict(&self) -> &str {
-        self.report["verdict"].as_str().unwrap_or_default()
-    }
-
-    #[track_caller]
-    fn has(&self, check: &str, words: &[&str]) {
-        let line = self.line(check);
-        for word in words {
-            assert!(
-                line.contains(word),
-                "{check}: {word:?} is not in: {line}\n{:#}",
-                self.report
-            );
-        }
-    }
-
-    /// This check failed, is the first that did, and the verdict says so.
-    #[track_caller]
-    fn fails(&self, check: &str, words: &[&str]) {
-        self.has(check, &["failed"]);
-        self.has(check, words);
-        assert_eq!(self.code, Some(1), "{:#}", self.report);
-        assert!(
-            self.verdict().starts_with("the path does not work"),
-            "{}",
-            self.verdict()
-        );
-        assert!(
-            self.verdict().contains(words[0]),
-            "{:?} is not in: {}",
-            words[0],
-            self.verdict()
-        );
-    }
-
-    #[track_caller]
-    fn is_well(&self) {
-        assert_eq!(self.code, Some(0), "{:#}", self.report);
-        assert!(self.verdict().starts_with("the path works"), "{}", self.verdict());
-    }
-}
 
 /// Runs the doctor on the configuration of this world.
 fn examine(world: World, arguments: &[&str]) -> Said {
@@ -87,20 +24,7 @@ fn examine(world: World, arguments: &[&str]) -> Said {
 fn examine_in(directory: &Path, config: &str, arguments: &[&str]) -> Said {
     let file = directory.join("config.toml");
     std::fs::write(&file, config).expect("write a configuration");
-    let output = command(&file).args(["--output", "json"]).args(arguments).output();
-    let output = output.expect("start the binary");
-    let said = String::from_utf8_lossy(&output.stdout);
-    Said {
-        code: output.status.code(),
-        report: serde_json::from_str(&said)
-            .unwrap_or_else(|_| panic!("no JSON: {said}{}\n{config}", String::from_utf8_lossy(&output.stderr))),
-    }
-}
-
-pub(crate) fn command(config: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_delius-sidecar"));
-    command.args(["doctor", "--config"]).arg(config).stdin(Stdio::null());
-    command
+    Said::of(&file, arguments)
 }
 
 fn trying(address: SocketAddr, path: &str) -> World {

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use delius_sidecar::rehearsal::auth::{self, Client, ROLE};
 use delius_sidecar::rehearsal::standard::{self, Data};
-use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::doctor::command;
+use crate::support::doctor::Said;
 use crate::support::hostile::Hostile;
 use crate::support::oauth;
 use crate::support::world::directory;
@@ -65,11 +64,6 @@ impl Scene {
     }
 }
 
-struct Said {
-    code: Option<i32>,
-    report: Value,
-}
-
 fn examine(at: &Path, token_url: &str, standard: &str, mode: &str, more: &str) -> Said {
     examine_with(at, &configuration(at, token_url, standard, mode, more))
 }
@@ -88,62 +82,23 @@ fn configuration(at: &Path, token_url: &str, standard: &str, mode: &str, more: &
 }
 
 fn examine_with(at: &Path, config: &str) -> Said {
-    fs::write(at.join("config.toml"), config).expect("written");
-    let output = command(&at.join("config.toml")).args(["--output", "json"]).output();
-    let output = output.expect("start the binary");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let all = format!("{said}{}", String::from_utf8_lossy(&output.stderr));
-    // A challenge may say "Bearer error=…": it is the token behind the word that must not be there, and it is a JWT.
-    for secret in [SECRET, "Basic ", "Bearer ey", "eyJ"] {
-        assert!(!all.contains(secret), "{secret} is printed: {all}");
-    }
-    Said {
-        code: output.status.code(),
-        report: serde_json::from_str(&said).unwrap_or_else(|_| panic!("no JSON: {all}\n{config}")),
-    }
+    examine_on(at, config, &[])
 }
 
-impl Said {
-    /// The lines of this check of a token, or of an upstream with a token.
-    fn line(&self, check: &str) -> String {
-        let checks = self.report["checks"].as_array().expect("a list");
-        let found = checks
-            .iter()
-            .filter(|line| line["check"] == check && (!line["token"].is_null() || line["routes"] == true));
-        let words =
-            found.flat_map(|line| ["state", "found", "expected", "todo"].map(|key| line[key].as_str().unwrap_or("")));
-        words.collect::<Vec<_>>().join(" | ")
+fn examine_on(at: &Path, config: &str, arguments: &[&str]) -> Said {
+    fs::write(at.join("config.toml"), config).expect("written");
+    let said = Said::of_tokens(&at.join("config.toml"), arguments);
+    // A challenge may say "Bearer error=…": it is the token behind the word that must not be there, and it is a JWT.
+    for secret in [SECRET, "Basic ", "Bearer ey", "eyJ"] {
+        assert!(!said.printed.contains(secret), "{secret} is printed: {}", said.printed);
     }
-
-    #[track_caller]
-    fn has(&self, check: &str, words: &[&str]) {
-        let line = self.line(check);
-        for word in words {
-            assert!(
-                line.contains(word),
-                "{check}: {word:?} is not in {line:?}\n{:#}",
-                self.report
-            );
-        }
-    }
-
-    #[track_caller]
-    fn fails(&self, check: &str, words: &[&str]) {
-        self.has(check, &["failed"]);
-        self.has(check, words);
-        assert_eq!(self.code, Some(1), "{:#}", self.report);
-    }
-
-    #[track_caller]
-    fn works(&self) {
-        assert_eq!(self.code, Some(0), "{:#}", self.report);
-    }
+    said
 }
 
 #[test]
 fn a_token_that_fits_is_told_with_everything_but_itself() {
     let said = Scene::new().said("standard");
-    said.works();
+    said.is_well();
     said.has("token request", &["ok", "gives a token in"]);
     said.has("token type", &["ok", "bearer"]);
     said.has("token life", &["ok", "20 minutes"]);
@@ -175,7 +130,7 @@ fn a_refused_client_fails_in_use_and_is_a_warning_before() {
     said.has("mode", &["failed", "asked of what does not work"]);
     assert!(!said.report.to_string().contains(ID), "unproven, it may be a secret");
     let said = scene.said("ndh");
-    said.works();
+    said.is_well();
     said.has("token request", &["warning", "not in use yet"]);
     said.has("mode", &["ok", "(not asked)"]);
 }
@@ -197,7 +152,7 @@ fn files_that_hold_no_line_are_named() {
     scene.said("standard").fails("client secret file", &["is empty"]);
     scene.write("secret", &format!("{SECRET}\n"));
     let said = scene.said("standard");
-    said.works();
+    said.is_well();
     said.has("client secret file", &["ok", "ends with a newline"]);
     scene.write("secret", &format!("{SECRET}\r\n"));
     scene.said("standard").has("client secret file", &["warning", "CR LF"]);
@@ -238,7 +193,7 @@ fn said_as_shipped(scene: &Scene, mode: &str) -> Said {
 #[test]
 fn a_probe_named_as_the_trial_does_not_stand_for_a_request_that_needs_the_token() {
     let said = said_as_shipped(&Scene::new(), "standard");
-    said.works();
+    said.is_well();
     said.has(
         "request",
         &["ok", "answers 400 to GET /case-records/NOBODY", "takes the token"],
@@ -252,8 +207,8 @@ fn a_probe_named_as_the_trial_does_not_stand_for_a_request_that_needs_the_token(
     let open = PermissionsExt::from_mode(0o644);
     fs::set_permissions(scene.directory.path().join("secret"), open).expect("opened");
     let said = said_as_shipped(&scene, "ndh");
-    said.works();
-    let verdict = said.report["verdict"].as_str().unwrap_or_default();
+    said.is_well();
+    let verdict = said.verdict();
     assert!(
         verdict.contains("the path works, with") && verdict.contains("answers 403"),
         "{verdict}"
@@ -266,16 +221,8 @@ fn a_probe_proves_nothing_of_a_token_whatever_it_answers() {
     let at = scene.directory.path();
     let config = configuration(at, &scene.token_url(), scene.standard.url(), "standard", "");
     for path in ["/health/ping", "/health/nothing-here", "/info"] {
-        fs::write(at.join("config.toml"), &config).expect("written");
-        let output = command(&at.join("config.toml"))
-            .args(["--output", "json", "--path", path])
-            .output();
-        let output = output.expect("start the binary");
-        let said = Said {
-            code: output.status.code(),
-            report: serde_json::from_slice(&output.stdout).expect("JSON"),
-        };
-        said.works();
+        let said = examine_on(at, &config, &["--path", path]);
+        said.is_well();
         said.has("request", &["warning", "nothing was proven of the token"]);
     }
 }
@@ -349,7 +296,7 @@ fn a_life_that_is_short_for_its_renewal_is_a_warning() {
     let mut options = auth::Options::new(vec![Client::new(ID, SECRET)]);
     options.expires_in = Duration::from_secs(90);
     let said = Scene::of(options).said("standard");
-    said.works();
+    said.is_well();
     said.has("token life", &["warning", "more than a third"]);
 }
 

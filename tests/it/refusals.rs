@@ -9,8 +9,8 @@ use std::process::Stdio;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::doctor::command;
 use crate::support::bin::Sidecar;
+use crate::support::doctor::command;
 use crate::support::hostile::{self, Hostile};
 use crate::support::peer::{Tls, write_leaf};
 use crate::support::pki::{APP, Ask, Key, Leaf, pki};

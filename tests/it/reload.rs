@@ -71,11 +71,15 @@ fn a_bad_configuration_is_refused_whole_and_the_old_one_stays() {
         .route("new", "GET /new/{case}", "")
         .set("listen", "unheard_of", 1)
         .write(sidecar.directory());
-    sidecar.put_config(&bad);
+    // A warning, which would come first.
+    let unused = "[token.unused]\nkind = \"delius-logon\"\nupstream = \"ndh\"\n";
+    sidecar.put_config(&format!("{unused}{bad}"));
     sidecar.signal(Signal::HUP);
     let line = said(&sidecar, "refused").expect("an audit line");
     assert!(
-        line["error"].as_str().is_some_and(|text| text.contains("unheard_of")),
+        line["error"]
+            .as_str()
+            .is_some_and(|text| text.contains("unheard_of") && !text.contains("warning")),
         "{line}"
     );
     assert_eq!((status(&sidecar, "/new/route"), status(&sidecar, "/t/x")), (421, 200));

@@ -197,6 +197,13 @@ fn an_operator_sets_and_resets_and_everybody_can_see_it() {
         let line = sidecar.wait_line(|line| line["event"] == event && line["audit"] == true);
         assert!(line.is_some(), "no line of {event}:\n{}", sidecar.printed());
     }
+    let line = sidecar.wait_line(|line| line["event"] == "override_set" && line["mode"] == "canary");
+    let line = line.expect("the mode is a field of its own");
+    assert!(line["share"].is_f64() && line["expires"].is_i64(), "{line}");
+    assert!(
+        line["reason"].is_string() && line["by"] == by && line["from"].is_null(),
+        "{line}"
+    );
     harmless(&sidecar.printed());
 }
 

@@ -384,7 +384,7 @@ fn what_cannot_be_used_ends_with_2_and_is_named() {
         ("auth --clients clients --without-role nobody", &["no such client"]),
         (
             "auth --clients clients --expires-in 0s",
-            &["--expires-in", "live for a while"],
+            &["--expires-in", "it is zero"],
         ),
         (
             "auth --clients clients --certificate bad.pem --private-key bad.pem",

@@ -5,21 +5,43 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::switch::{Scene, Switch, all, legs, manager, noms, registrations};
+use delius_sidecar::switch::share_of;
+
+use crate::support::raw::Client;
+use crate::support::switch::{Scene, Switch, all, leg_of, legs, manager, noms, registrations, wait_for};
 
 const PERSONS: usize = 200;
 
-/// The persons whom standard answers, of the first so many.
-fn answered_by_standard(scene: &Scene, routes: &[fn(&str) -> String]) -> BTreeSet<String> {
-    let mut client = scene.client();
+/// Connections, so many that no worker is without.
+fn connections(scene: &Scene) -> Vec<Client> {
+    (0..8).map(|_| scene.client()).collect()
+}
+
+/// Waits until every connection's worker knows the share, by a person whose side it changes.
+fn until_known(clients: &mut [Client], before: f64, share: f64) {
+    let (least, most) = (before.min(share), before.max(share));
+    let moves = |person: &String| (least..most).contains(&share_of("person", person));
+    let person = (0..PERSONS).map(noms).find(moves).expect("somebody moves");
+    let side = if share > before { "standard" } else { "ndh" };
+    for client in clients {
+        wait_for("a worker knows the share", || {
+            leg_of(&client.get(&all(&person)).expect("a reply")) == side
+        });
+    }
+}
+
+/// The persons whom standard answers, of the first so many; each is asked for by one connection after the other.
+fn answered_by_standard(clients: &mut [Client], routes: &[fn(&str) -> String]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
+    let mut turn = (0..clients.len()).cycle();
     for person in (0..PERSONS).map(noms) {
         let mut legs = BTreeSet::new();
         for route in routes {
             for name in [person.clone(), person.to_lowercase()] {
+                let client = &mut clients[turn.next().expect("it never ends")];
                 let reply = client.get(&route(&name)).expect("a reply");
                 assert_eq!(reply.status, 200, "{}", reply.text());
-                legs.insert(crate::support::switch::leg_of(&reply));
+                legs.insert(leg_of(&reply));
             }
         }
         assert_eq!(legs.len(), 1, "{person} was answered by {legs:?}");
@@ -38,29 +60,27 @@ fn a_person_has_one_truth_and_whoever_is_in_the_canary_stays_in_it_while_it_grow
         .unit("mode = \"canary\" # now\ncanary = 0.05")
         .start();
     let routes: [fn(&str) -> String; 2] = [all, registrations];
+    let mut clients = connections(&scene);
     let mut before = BTreeSet::new();
     for (share, bounds) in [(0.05, 1..=25), (0.2, 20..=62), (1.0, PERSONS..=PERSONS)] {
         if share > 0.05 {
             scene.set("canary", Some(share));
-            scene.wait_unit("the share", |unit| unit["effective"]["share"] == share);
-            // Two workers take it in on their own.
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            until_known(&mut clients, if share > 0.2 { 0.2 } else { 0.05 }, share);
         }
-        let now = answered_by_standard(&scene, &routes);
+        let now = answered_by_standard(&mut clients, &routes);
         assert!(bounds.contains(&now.len()), "{} of {PERSONS} with {share}", now.len());
         assert!(before.is_subset(&now), "somebody left the canary");
         before = now;
     }
     scene.set("canary", Some(0.2));
-    scene.wait_unit("the share", |unit| unit["effective"]["share"] == 0.2);
-    std::thread::sleep(std::time::Duration::from_millis(50));
-    let again = answered_by_standard(&scene, &routes[..1]);
-    drop(scene);
+    until_known(&mut clients, 1.0, 0.2);
+    let again = answered_by_standard(&mut clients, &routes[..1]);
+    drop((clients, scene));
     // Another process agrees with the first.
     let scene = Switch::new(&ndh.url(), &other.url())
         .unit("mode = \"canary\" # now\ncanary = 0.2")
         .start();
-    assert_eq!(answered_by_standard(&scene, &routes[..1]), again);
+    assert_eq!(answered_by_standard(&mut connections(&scene), &routes[..1]), again);
 }
 
 #[test]
@@ -73,7 +93,7 @@ fn a_write_goes_to_the_leg_that_the_person_reads_from() {
     let mut both = BTreeSet::new();
     for person in (0..30).map(noms) {
         let reply = client.get(&all(&person)).expect("a reply");
-        let leg = crate::support::switch::leg_of(&reply);
+        let leg = leg_of(&reply);
         let target = manager(&person);
         client.send(format!(
             "PUT {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"

@@ -165,7 +165,7 @@ fn a_few_bad_results_among_many_good_ones_roll_nothing_back() {
         let _ = client.get(&all(&noms(number))).expect("a reply");
     }
     scene.wait_unit("compared", |unit| unit["evidence"]["compared"].as_u64() >= Some(30));
-    // Gates are looked at several times a second.
+    // That nothing happens takes a while to see: gates are looked at several times a second.
     std::thread::sleep(std::time::Duration::from_millis(700));
     let unit = scene.unit("person");
     assert_eq!(
@@ -360,6 +360,7 @@ fn requests_of_ndh_alone_are_never_a_reason_to_roll_back() {
     for number in 0..40 {
         let _ = client.get(&all(&noms(number))).expect("a reply");
     }
+    // That nothing happens takes a while to see: gates are looked at several times a second.
     std::thread::sleep(std::time::Duration::from_millis(700));
     assert_eq!(
         scene.unit("person")["rolled_back"],

@@ -376,6 +376,35 @@ fn a_request_program_makes_path_query_and_headers_and_cannot_leave_the_api() {
 }
 
 #[test]
+fn programs_get_parameters_decoded_and_the_path_that_is_forwarded_stays_as_it_is() {
+    let (ndh, other) = legs();
+    let scene = |mode: &str, request: &str| {
+        Switch::new(&ndh.url(), &other.url())
+            .unit(mode)
+            .program("request.jq", request)
+            .of("offender.standard", "request = \"request.jq\"")
+            .start()
+    };
+    let last = |leg: &Scripted| leg.asked().pop().expect("it was asked").path;
+    let encodes = scene(STANDARD_MODE, "{path: \"/case-records/\\(.params.nomsNumber | @uri)\"}");
+    for person in ["Q0001%20A", "Q%C3%A9", "Q%2520", "Q%3Fx"] {
+        assert_eq!(encodes.get(&all(person)).status, 200, "{person}");
+        assert_eq!(last(&other), format!("/case-records/{person}"));
+    }
+    let forwards = scene("mode = \"ndh\"", "{}");
+    assert_eq!(forwards.get(&all("Q0001%20A")).status, 200);
+    assert_eq!(last(&ndh), all("Q0001%20A"));
+    // A program that forgets to encode leaves neither the path nor the API.
+    let forgets = scene(STANDARD_MODE, "{path: \"/case-records/\\(.params.nomsNumber)\"}");
+    for person in ["Q%20A", "Q%3Fx=1", "Q%252F..%252Fx", "%252E%252E"] {
+        let before = other.total();
+        let reply = forgets.get(&all(person));
+        assert_eq!(reply.fault(), Some("mapping_failed"), "{person}");
+        assert_eq!(other.total(), before, "{person}");
+    }
+}
+
+#[test]
 fn content_in_every_framing_reaches_a_leg_that_is_collected_and_too_much_of_it_does_not() {
     let (ndh, other) = legs();
     let auth = tokens("tok", 600);

@@ -15,6 +15,7 @@ use delius_sidecar::rehearsal::standin::{DeliusStandIn, Options};
 use serde_json::{Value, json};
 
 use crate::support::bin::NOMS;
+use crate::support::eventually;
 use crate::support::raw::Client;
 use crate::support::scripted::{Say, Scripted, token, tokens};
 use crate::support::switch::{CLIENT, Switch, all, legs, manager, noms, standard, wait_for, write_pair};
@@ -152,11 +153,12 @@ fn a_write_that_was_refused_for_its_token_is_sent_again_with_its_content() {
     let mut client = scene.client();
     let content = "{\"staff\": 1}";
     client.send(format!(
-        "PUT {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        "PUT {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Expect: 100-continue\r\n\r\n",
         manager("Q0001AA"),
         content.len()
     ));
-    std::thread::sleep(Duration::from_millis(30)); // the content comes on its own
+    assert!(client.first_byte(), "the head is read before the content comes");
     client.send(content);
     assert_eq!(client.reply("PUT").expect("a reply").status, 200);
     let puts = other.asked();
@@ -320,12 +322,19 @@ fn the_applications_own_authorization_reaches_neither_leg() {
         ));
         assert_eq!(client.reply("GET").expect("a reply").status, 200);
     };
-    for mode in ["ndh", "shadow", "standard"] {
-        scene.set(mode, None);
+    ask();
+    // A comparison that the next mode no longer asks for is dropped, and a worker takes a mode in at its next turn.
+    scene.set("shadow", None);
+    wait_for("the shadow", || {
         ask();
-    }
-    wait_for("the shadow", || other.total() >= 2);
-    assert!(ndh.total() >= 2);
+        other.total() > 0
+    });
+    scene.set("standard", None);
+    wait_for("standard answers", || {
+        let before = ndh.total();
+        ask();
+        ndh.total() == before
+    });
     for asked in ndh.asked() {
         assert_eq!(asked.header("authorization"), None);
     }
@@ -432,9 +441,13 @@ fn a_logon_token_of_the_2018_delius_that_died_is_replaced_and_nobody_notices() {
     assert_eq!(delius.requests("POST", "/api/logon"), 1);
     // Another Delius at the same address: what the first has signed means nothing to it (403).
     delius.stop();
-    let mut options = Options::new(Legacy::embedded().expect("people"));
-    options.listen = address;
-    let delius = DeliusStandIn::start(options).expect("a stand-in");
+    let again = || {
+        let mut options = Options::new(Legacy::embedded().expect("people"));
+        options.listen = address;
+        DeliusStandIn::start(options).ok()
+    };
+    // For a moment another test's connection may have this port.
+    let delius = eventually(again).expect("a stand-in at the same address");
     let threads: Vec<_> = (0..20)
         .map(|_| {
             let listen = scene.sidecar.listen;

@@ -29,6 +29,7 @@ use tokio::time::Instant;
 
 use crate::support::bin::{NOMS, Sidecar};
 use crate::support::hostile::{Conn, Hostile};
+use crate::support::lines::Lines;
 use crate::support::peer::Tls;
 use crate::support::pki::{Ask, Key, NDH, pki};
 use crate::support::raw::Client;
@@ -42,26 +43,11 @@ const USER: &str = "JANE_DOE_GEN";
 /// Stands in bodies that must not be repeated.
 const LEAK: &str = "do-not-repeat-this";
 
-/// What the keeper said.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("log").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Tokens with their keeper on a thread.
 struct Kept {
     tokens: Arc<Tokens>,
     metrics: Arc<Metrics>,
-    log: Log,
+    log: Lines,
     runtime: tokio::runtime::Runtime,
     end: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -89,7 +75,7 @@ impl Kept {
         let metrics = Arc::new(Metrics::new(1));
         let tokens = Tokens::new(metrics.clone());
         let (end, ended) = oneshot::channel::<()>();
-        let log = Log::default();
+        let log = Lines::default();
         let thread = std::thread::spawn({
             let (tokens, lines) = (tokens.clone(), log.clone());
             move || {
@@ -152,7 +138,7 @@ impl Kept {
     }
 
     fn said(&self) -> String {
-        String::from_utf8_lossy(&self.log.0.lock().expect("log")).into_owned()
+        self.log.text()
     }
 
     fn lines_with(&self, part: &str) -> usize {

@@ -35,10 +35,10 @@ use clap::Args;
 
 use super::check::{self, ConfigArgs};
 use super::output::{self, Format};
+use super::span::duration_positive;
 use crate::clock;
 use crate::config::settings::{Settings, Source};
 use crate::config::{self, Style};
-use crate::rehearsal::delius::parse_duration;
 use grant::Held;
 use ground::Ground;
 use legs::Legs;
@@ -63,7 +63,7 @@ pub(super) struct DoctorArgs {
     #[arg(long, value_enum, default_value_t)]
     output: Format,
     /// The longest wait for each step (connection, handshake, reply) instead of the configured ones.
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration_positive)]
     patience: Option<Duration>,
     /// The path to GET, behind the upstream's base path; otherwise the configured `trial`, or `GET /`; with a token, a read
     /// about nobody rather than a probe.
@@ -82,14 +82,8 @@ pub(super) struct DoctorArgs {
     #[arg(long, value_name = "DIR", requires = "refusals")]
     refusal_certs: Option<PathBuf>,
     /// Try again and again, one line a round, until SIGTERM.
-    #[arg(long, value_name = "DURATION", requires = "refusals", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", requires = "refusals", value_parser = duration_positive)]
     every: Option<Duration>,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text)
-        .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| format!("expected a duration such as 5s or 500ms, found {text:?}"))
 }
 
 fn path(text: &str) -> Result<String, String> {

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::cli::output::{Show, Tone, paint};
-use crate::telemetry::mask;
+use crate::telemetry::mask::masked;
 
 /// What a line is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -154,13 +154,6 @@ impl Lines {
     pub(super) fn into_list(self) -> Vec<Line> {
         self.list
     }
-}
-
-/// Without the numbers of persons: the path of a request may hold one.
-pub(super) fn masked(text: String) -> String {
-    let mut bytes = text.into_bytes();
-    mask::mask(&mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 impl State {

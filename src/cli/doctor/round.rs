@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::report::masked;
 use crate::cert::facts::date;
 use crate::cli::output::{Show, Tone, paint};
 use crate::fault::Code;
 use crate::identity::preflight::Trial;
+use crate::telemetry::mask::masked;
 
 /// What came of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,10 +14,10 @@ use std::thread;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use jiff::fmt::friendly::SpanParser;
 use serde_json::{Value, json};
 
 use super::output::Format;
+use super::span::duration;
 use crate::clock;
 use crate::control::client::{self, Answer, AskError};
 use crate::identity::status::{Lineage, Report};
@@ -122,11 +122,6 @@ pub struct ShutdownArgs {
     max: Duration,
     #[command(flatten)]
     place: Place,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let read = SpanParser::new().parse_unsigned_duration(text.trim());
-    read.map_err(|_| "expected a number with a unit, for example 60s or 2m".to_owned())
 }
 
 /// Runs an `identity` command.
@@ -358,15 +353,6 @@ pub(super) fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_duration_needs_its_unit() {
-        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration(" 2m "), Ok(Duration::from_secs(120)));
-        for wrong in ["", "60", "-1s", "soon"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn what_is_waited_for_is_said_by_name() {

@@ -71,10 +71,7 @@ fn evidence(unit: &Unit) -> String {
 fn below(unit: &Unit, now: i64) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(rolled_back) = &unit.rolled_back {
-        let from = crate::switch::Effective {
-            mode: rolled_back.from,
-            share: rolled_back.share,
-        };
+        let from = crate::switch::Effective::of(rolled_back.from, rolled_back.share);
         let word = paint(Tone::Bad, "ROLLED BACK");
         let why = rolled_back.reasons.join("; ");
         lines.push(format!("{word} from {from} {}: {why}", distance(rolled_back.at, now)));

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 use clap::Args;
 
-use super::{CertificateArgs, FaultArgs, duration};
+use super::{CertificateArgs, FaultArgs};
+use crate::cli::span::duration_positive;
 use crate::rehearsal::auth::{Client, Credential, Directory, Options, ROLE};
 
 /// HMPPS Auth: tokens by client credentials, signed for real, and the keys to check them with
@@ -33,7 +34,7 @@ pub(super) struct AuthArgs {
     #[arg(long, value_name = "ROLE", default_value = ROLE)]
     role: Vec<String>,
     /// Life of a token
-    #[arg(long, value_name = "DURATION", default_value = "1200s", value_parser = life)]
+    #[arg(long, value_name = "DURATION", default_value = "1200s", value_parser = duration_positive)]
     expires_in: Duration,
     /// What tokens say of their issuer, where callers know this side by another name; its own address if not given
     #[arg(long, value_name = "URL")]
@@ -59,13 +60,6 @@ fn client(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once(':') {
         Some((id, file)) if !id.is_empty() && !file.is_empty() => Ok((id.to_owned(), PathBuf::from(file))),
         _ => Err("expected ID:FILE, a client and the file that holds its secret".to_owned()),
-    }
-}
-
-fn life(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        Duration::ZERO => Err("a token has to live for a while; expected a duration such as 30s".to_owned()),
-        life => Ok(life),
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{FaultArgs, duration};
+use super::FaultArgs;
+use crate::cli::span::duration;
 use crate::rehearsal::delius::{CustodialEvents, Data};
 use crate::rehearsal::standin::Options;
 

@@ -10,7 +10,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anstream::{eprintln, println};
 use anyhow::Context as _;
@@ -20,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::files;
 use crate::cert::load::{self, Bundle, Source};
 use crate::rehearsal;
-use crate::rehearsal::faults::{Rule, parse_duration};
+use crate::rehearsal::faults::Rule;
 use crate::rehearsal::serve::Running;
 use crate::rehearsal::standin::DeliusStandIn;
 
@@ -81,10 +80,6 @@ impl CertificateArgs {
         })?;
         Ok(Some(bundle))
     }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| format!("expected a duration such as 300s or 5m, found {text:?}"))
 }
 
 /// Stands in until Ctrl-C or SIGTERM. 2: what was given cannot be used; 1: it cannot listen.
@@ -176,8 +171,8 @@ mod tests {
             ("stand-in auth", "--client <ID:FILE>|--clients <DIR>"),
             ("stand-in auth --client app", "expected ID:FILE"),
             ("stand-in auth --client app:", "expected ID:FILE"),
-            ("stand-in auth --clients c --expires-in soon", "such as 300s"),
-            ("stand-in auth --clients c --expires-in 0s", "has to live for a while"),
+            ("stand-in auth --clients c --expires-in soon", "a number with a unit"),
+            ("stand-in auth --clients c --expires-in 0s", "it is zero"),
             ("stand-in auth --clients c --certificate d", "--private-key <FILE>"),
             ("stand-in standard", "--auth <URL>"),
             ("stand-in standard --auth http://a --lie b", "expected PATH=PATCH"),

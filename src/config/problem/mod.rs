@@ -181,6 +181,13 @@ impl Problems {
         *self = Self::new(std::mem::take(&mut self.sources), list);
     }
 
+    /// What keeps the configuration from being used; the warnings would only stand in front of it.
+    #[must_use]
+    pub fn without_warnings(mut self) -> Self {
+        self.list.retain(|problem| problem.severity == Severity::Error);
+        self
+    }
+
     /// Annotated source, a blank line between problems.
     #[must_use]
     pub fn annotated(&self, style: Style) -> String {

@@ -30,6 +30,14 @@ fn problems_stand_in_the_order_of_the_file_and_variables_last() {
 }
 
 #[test]
+fn what_refuses_a_configuration_is_said_without_the_warnings_before_it() {
+    let list = vec![Problem::warning(at(0..1), "odd"), Problem::error(at(4..5), "wrong")];
+    let found = problems("one two", list);
+    assert_eq!(found.lines().lines().count(), 2);
+    assert_eq!(found.without_warnings().to_string(), "a.toml:1:5: error: wrong");
+}
+
+#[test]
 fn a_concealed_value_is_in_no_rendering() {
     let text = "password = \"hunter2\"\n";
     let found = problems(

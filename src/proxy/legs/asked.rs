@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use serde_json::Value;
 use zeroize::Zeroize as _;
 
-use crate::route::Captures;
+use crate::route::{Captures, path};
 
 /// A request, independent of the caller's connection.
 #[derive(Clone, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct Asked {
     pub method: String,
     /// Normalised.
     pub path: String,
-    /// Of the route's template.
+    /// Of the route's template; pieces of `path`, so as encoded as it is.
     pub params: Vec<(String, String)>,
     /// With its `?`; empty when there is none.
     pub query: Vec<u8>,
@@ -34,6 +35,12 @@ impl Asked {
     pub fn param(&self, name: &str) -> Option<&str> {
         let found = self.params.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// What programs are told of the parameters: decoded, because what they make of a value they encode.
+    pub(super) fn values(&self) -> Value {
+        let value = |(name, value): &(String, String)| (name.clone(), Value::String(path::decoded(value)));
+        Value::Object(self.params.iter().map(value).collect())
     }
 
     /// It asks for a head only.

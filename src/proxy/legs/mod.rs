@@ -20,9 +20,10 @@ mod understand;
 
 pub use ask::{Raw, ask_aside};
 pub use asked::{Asked, is_safe, params};
-pub use choose::{Choice, Person, choose};
+pub use choose::{Choice, choose};
 pub use understand::{Reply, understand, view};
 
 pub use answer::is_failure;
 pub(super) use answer::{Legs, answer, set_aside};
 pub(super) use content::gather;
+pub(super) use target::{Line, write_line};

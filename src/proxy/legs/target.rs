@@ -21,7 +21,7 @@ const LONGEST: usize = 4096;
 
 /// One request to the upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(in crate::proxy) struct Wanted {
     /// The part it stands for; empty where there is only one request.
     pub(super) part: String,
     path: Option<String>,
@@ -60,11 +60,6 @@ pub(super) fn wanted(leg: &Leg, asked: &Asked) -> Result<Vec<Wanted>, Fault> {
 /// What a request program is told.
 fn input(asked: &Asked) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let params: Map<String, Value> = asked
-        .params
-        .iter()
-        .map(|(name, value)| (name.clone(), Value::String(value.clone())))
-        .collect();
     let mut headers = BTreeMap::new();
     let mut fields = Fields::default();
     if fields.parse_request(&asked.head, &head::Bounds::JUDGED).is_ok() {
@@ -78,7 +73,7 @@ fn input(asked: &Asked) -> Value {
     }
     json!({
         "method": asked.method,
-        "params": params,
+        "params": asked.values(),
         "query": asked.query.get(1..).map(text),
         "headers": headers,
     })
@@ -132,6 +127,51 @@ fn one(part: String, made: &Map<String, Value>) -> Result<Wanted, String> {
     })
 }
 
+/// What a request line is made of.
+pub(in crate::proxy) struct Line<'a> {
+    pub(in crate::proxy) method: &'a str,
+    /// Normalised.
+    pub(in crate::proxy) path: &'a str,
+    /// With its `?`; empty when there is none.
+    pub(in crate::proxy) query: &'a [u8],
+    /// In place of both, what a request program made.
+    pub(in crate::proxy) wanted: Option<&'a Wanted>,
+}
+
+/// Appends the request line that a leg's upstream gets (RFC 9112 section 3). `param` has the parameters of the route.
+pub(in crate::proxy) fn write_line<'a>(
+    out: &mut Vec<u8>,
+    leg: &Leg,
+    target: &Target,
+    line: &Line<'_>,
+    param: impl Fn(&str) -> Option<&'a str>,
+) -> Result<(), Fault> {
+    let path = line.wanted.and_then(|wanted| wanted.path.as_ref());
+    let query = line.wanted.and_then(|wanted| wanted.query.as_ref());
+    out.extend_from_slice(line.method.as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(target.base_path.as_bytes());
+    match (path, &leg.path) {
+        (Some(path), _) => out.extend_from_slice(path.as_bytes()),
+        // Plans are only made of legs whose parameters the route captures.
+        (None, Some(template)) => template
+            .expand_with(out, param)
+            .map_err(|error| Fault::new(Code::RouteUnknown, error.to_string()))?,
+        (None, None) => out.extend_from_slice(line.path.as_bytes()),
+    }
+    match query {
+        Some(query) if query.is_empty() => {}
+        Some(query) => {
+            out.push(b'?');
+            out.extend_from_slice(query.as_bytes());
+        }
+        None if leg.drops_query => {}
+        None => out.extend_from_slice(line.query),
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    Ok(())
+}
+
 /// Appends the whole request: head, and the content where it is at hand.
 pub(super) fn write(
     out: &mut Vec<u8>,
@@ -146,26 +186,13 @@ pub(super) fn write(
     fields
         .parse_request(&asked.head, &head::Bounds::JUDGED)
         .map_err(|_| unreadable())?;
-    out.extend_from_slice(asked.method.as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(target.base_path.as_bytes());
-    match (&wanted.path, &leg.path) {
-        (Some(path), _) => out.extend_from_slice(path.as_bytes()),
-        (None, Some(template)) => template
-            .expand_with(out, |name| asked.param(name))
-            .map_err(|error| Fault::new(Code::RouteUnknown, error.to_string()))?,
-        (None, None) => out.extend_from_slice(asked.path.as_bytes()),
-    }
-    match &wanted.query {
-        Some(query) if query.is_empty() => {}
-        Some(query) => {
-            out.push(b'?');
-            out.extend_from_slice(query.as_bytes());
-        }
-        None if leg.drops_query => {}
-        None => out.extend_from_slice(&asked.query),
-    }
-    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let line = Line {
+        method: &asked.method,
+        path: &asked.path,
+        query: &asked.query,
+        wanted: Some(wanted),
+    };
+    write_line(out, leg, target, &line, |name| asked.param(name))?;
     let mut set = asked.set.clone();
     set.extend_from_slice(&leg.set);
     let mut without = std::borrow::Cow::Borrowed(&leg.without);

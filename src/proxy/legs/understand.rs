@@ -70,7 +70,7 @@ fn respond(program: &Program, asked: &Asked, raw: &Raw) -> Result<Reply, Fault> 
         return Err(failed(&format!("{part} is a success whose content is not JSON")));
     }
     let mut input = raw.input();
-    input.insert("params".to_owned(), params(asked));
+    input.insert("params".to_owned(), asked.values());
     let made = program.run(&Value::Object(input), &Bounds::default());
     let Some(Value::Object(mut made)) = made.map_err(|error| failed(&error))? else {
         return Err(failed(&"its output is not an object"));
@@ -105,21 +105,12 @@ pub fn view(program: &Program, asked: &Asked, raw: &Raw, reply: Option<&Reply>) 
         input.insert("body".to_owned(), reply.body.clone().unwrap_or(Value::Null));
     }
     input.insert("raw".to_owned(), as_it_came);
-    input.insert("params".to_owned(), params(asked));
+    input.insert("params".to_owned(), asked.values());
     let made = program.run(&Value::Object(input), &Bounds::default());
     match made.map_err(|error| format!("{}: {error}", program.name()))? {
         None | Some(Value::Null) => Ok(None),
         Some(view) => Ok(Some(view)),
     }
-}
-
-fn params(asked: &Asked) -> Value {
-    let params: Map<String, Value> = asked
-        .params
-        .iter()
-        .map(|(name, value)| (name.clone(), Value::String(value.clone())))
-        .collect();
-    Value::Object(params)
 }
 
 /// Content as JSON; `None` where it is none, or there is no content.

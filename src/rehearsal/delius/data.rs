@@ -1,28 +1,18 @@
 //! The invented people behind the Delius stand-in: embedded, or from a directory of the same layout.
 //!
 //! `people.json` says who exists; one file a person and endpoint holds the exact bytes of the reply. Everything is
-//! read and checked before the stand-in listens, so that a bad file is an error at start, with its name, and never
-//! a strange reply later.
+//! checked before the stand-in listens.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::super::fixtures::{DataError, Fixtures};
 use super::embedded::EMBEDDED;
 use super::managers::{Establishments, Manager};
-
-/// Why a data directory is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum DataError {
-    #[error("cannot read {file}: {error}")]
-    Unreadable { file: PathBuf, error: io::Error },
-    #[error("{file}: {found}")]
-    Invalid { file: PathBuf, found: String },
-}
 
 /// Everyone the stand-in knows.
 #[derive(Debug)]
@@ -107,38 +97,19 @@ struct PersonEntry {
 impl Data {
     /// The people that come with the program.
     pub fn embedded() -> Result<Self, DataError> {
-        let files = EMBEDDED
-            .iter()
-            .map(|(name, bytes)| ((*name).to_owned(), Bytes::from_static(bytes)));
-        Self::build(Path::new("(embedded)"), files.collect())
+        Self::build(&Fixtures::embedded(EMBEDDED))
     }
 
     /// The people of a directory.
     pub fn load(directory: &Path) -> Result<Self, DataError> {
-        let mut files = BTreeMap::new();
-        let mut read = |name: String| {
-            let file = directory.join(&name);
-            let bytes = std::fs::read(&file).map_err(|error| DataError::Unreadable { file, error })?;
-            files.insert(name, Bytes::from(bytes));
-            Ok(())
-        };
-        read(PEOPLE.to_owned())?;
-        if directory.join(USERS).exists() {
-            read(USERS.to_owned())?;
-        }
-        for (_, folder) in ENDPOINTS {
-            for name in file_names(&directory.join(folder))? {
-                read(format!("{folder}/{name}"))?;
-            }
-        }
-        Self::build(directory, files)
+        let mut files = Fixtures::load(directory, ENDPOINTS.map(|(_, folder)| folder))?;
+        files.read(PEOPLE.to_owned())?;
+        files.read_if_there(USERS)?;
+        Self::build(&files)
     }
 
-    fn build(directory: &Path, files: BTreeMap<String, Bytes>) -> Result<Self, DataError> {
-        let invalid = |name: &str, found: String| DataError::Invalid {
-            file: directory.join(name),
-            found,
-        };
+    fn build(files: &Fixtures) -> Result<Self, DataError> {
+        let invalid = |name: &str, found: String| files.invalid(name, found);
         let missing = Bytes::new();
         let listed: PeopleFile = serde_json::from_slice(files.get(PEOPLE).unwrap_or(&missing))
             .map_err(|error| invalid(PEOPLE, error.to_string()))?;
@@ -156,10 +127,8 @@ impl Data {
         };
         let mut data = Self { people, users };
         for (endpoint, folder) in ENDPOINTS {
-            let in_folder = |name: &&String| name.rsplit_once('/').is_some_and(|(at, _)| at == folder);
-            for name in files.keys().filter(in_folder) {
-                data.add(endpoint, name, &files[name])
-                    .map_err(|found| invalid(name, found))?;
+            for (name, bytes) in files.of(folder) {
+                data.add(endpoint, name, bytes).map_err(|found| invalid(name, found))?;
             }
         }
         for (noms, person) in &data.people {
@@ -256,28 +225,11 @@ impl Person {
     }
 }
 
-/// The files of one folder, hidden ones left out; an absent folder has none.
-pub(in crate::rehearsal) fn file_names(folder: &Path) -> Result<Vec<String>, DataError> {
-    let unreadable = |error| DataError::Unreadable {
-        file: folder.to_owned(),
-        error,
-    };
-    if !folder.exists() {
-        return Ok(Vec::new());
-    }
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let name = entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned();
-        if !name.starts_with('.') {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use super::super::super::fixtures::file_names;
     use super::*;
 
     fn people() -> PathBuf {

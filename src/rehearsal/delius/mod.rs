@@ -22,9 +22,8 @@ use std::time::Duration;
 use http::Method;
 use serde::Serialize;
 
-pub use super::faults::parse_duration;
-pub(super) use data::file_names;
-pub use data::{Data, DataError};
+pub use super::fixtures::DataError;
+pub use data::Data;
 use managers::{Establishments, Manager};
 use token::Signer;
 pub(super) use token::bearer;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::delius::{DataError, file_names};
+use super::super::fixtures::{DataError, Fixtures};
 use super::embedded::EMBEDDED;
 
 const PEOPLE: &str = "people.json";
@@ -111,49 +111,26 @@ impl Person {
 impl Data {
     /// The people that come with the program.
     pub fn embedded() -> Result<Self, DataError> {
-        let files = EMBEDDED
-            .iter()
-            .map(|(name, bytes)| ((*name).to_owned(), Bytes::from_static(bytes)));
-        Self::build(Path::new("(embedded)"), &files.collect())
+        Self::build(&Fixtures::embedded(EMBEDDED))
     }
 
     /// The people of a directory: its `standard` folder, and `people.json` where there is one.
     pub fn load(directory: &Path) -> Result<Self, DataError> {
-        let mut files = BTreeMap::new();
-        let mut read = |name: String| {
-            let file = directory.join(&name);
-            let bytes = std::fs::read(&file).map_err(|error| DataError::Unreadable { file, error })?;
-            files.insert(name, Bytes::from(bytes));
-            Ok(())
-        };
-        if directory.join(PEOPLE).exists() {
-            read(PEOPLE.to_owned())?;
-        }
-        for folder in FOLDERS {
-            for name in file_names(&directory.join(folder))? {
-                read(format!("{folder}/{name}"))?;
-            }
-        }
+        let mut files = Fixtures::load(directory, FOLDERS)?;
+        files.read_if_there(PEOPLE)?;
         if !directory.join(CASE_RECORDS).is_dir() {
-            return Err(DataError::Invalid {
-                file: directory.join(CASE_RECORDS),
-                found: "there is no such directory; expected a file for each person, named as A1234BC.json".to_owned(),
-            });
+            let found = "there is no such directory; expected a file for each person, named as A1234BC.json";
+            return Err(files.invalid(CASE_RECORDS, found.to_owned()));
         }
-        Self::build(directory, &files)
+        Self::build(&files)
     }
 
-    fn build(directory: &Path, files: &BTreeMap<String, Bytes>) -> Result<Self, DataError> {
-        let invalid = |name: &str, found: String| DataError::Invalid {
-            file: directory.join(name),
-            found,
-        };
+    fn build(files: &Fixtures) -> Result<Self, DataError> {
+        let invalid = |name: &str, found: String| files.invalid(name, found);
         let mut data = Self::default();
         for folder in FOLDERS {
-            let in_folder = |name: &&String| name.rsplit_once('/').is_some_and(|(at, _)| at == folder);
-            for name in files.keys().filter(in_folder) {
-                data.add(folder, name, &files[name])
-                    .map_err(|found| invalid(name, found))?;
+            for (name, bytes) in files.of(folder) {
+                data.add(folder, name, bytes).map_err(|found| invalid(name, found))?;
             }
         }
         if let Some(bytes) = files.get(PEOPLE) {

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::json;
 
 use super::super::auth::{Keyring, ROLE};
-use super::super::delius::file_names;
+use super::super::fixtures::file_names;
 use super::*;
 
 const NOW: i64 = 1_768_212_000;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::evidence::{Difference, Evidence};
 use super::standing::Terms;
 use super::words::{count, percent, ratio, times};
-use super::{Leg, Mode};
+use super::{Leg, Mode, seconds};
 pub(super) use routes::with_routes;
 
 /// Bad results of one kind in the window before the unit rolls back.
@@ -33,8 +33,10 @@ pub struct Gate {
     /// Share of errors among the standard leg's answers. Default 0.01.
     pub max_errors: f64,
     /// What 95 % of the standard leg's answers must stay within. Default: not looked at.
+    #[serde(rename = "max_p95_s", with = "seconds::optional")]
     pub max_p95: Option<Duration>,
     /// What the automatic roll-back looks at. Default 5 min.
+    #[serde(rename = "window_s", with = "seconds")]
     pub window: Duration,
     /// Fewer results in the window than this never roll back. Default 20.
     pub window_samples: u64,

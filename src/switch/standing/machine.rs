@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Action, Effective, Event, LONGEST, Order, Override, RolledBack, SetError, Terms, reach};
+use super::{Action, Audited, Effective, Event, LONGEST, Order, Override, RolledBack, SetError, Terms};
 use crate::switch::{Lack, Mode};
 
 /// The standing of one unit.
@@ -54,10 +54,7 @@ impl Standing {
             Err(_) if able.only_standard => Mode::Standard,
             Err(_) => Mode::Ndh,
         };
-        Effective {
-            mode,
-            share: reach(mode, share),
-        }
+        Effective::of(mode, share)
     }
 
     #[must_use]
@@ -117,27 +114,24 @@ impl Standing {
         };
         let then = match &self.rolled_back {
             Some(_) => format!("the roll-back beneath it rules again: {}", self.refuge()),
-            None => format!("the configuration rules again: {}", self.configured()),
+            None => format!("the configuration rules again: {}", self.terms.effective()),
         };
-        let was = Effective {
-            mode: set.mode,
-            share: set.share,
-        };
+        let was = Effective::of(set.mode, set.share);
         let sentence = format!("{}: the override to {was} has expired; {then}", self.unit);
-        vec![self.audit("override_expired", sentence, vec![("reason", set.reason)])]
+        vec![audit("override_expired", sentence, Audited::because(set.reason))]
     }
 
     fn configure(&mut self, terms: Terms) -> Vec<Action> {
-        let before = self.configured();
+        let before = self.terms.effective();
         self.terms = terms;
         let mut actions = Vec::new();
-        let after = self.configured();
+        let after = self.terms.effective();
         if before != after {
             let sentence = format!("{}: configured {after}, before {before}", self.unit);
-            actions.push(self.audit("mode_configured", sentence, Vec::new()));
+            actions.push(audit("mode_configured", sentence, Audited::default()));
             actions.push(Action::NewWindow);
         }
-        let asked = (self.terms.mode, reach(self.terms.mode, self.terms.share));
+        let asked = (after.mode, after.share);
         if self
             .rolled_back
             .take_if(|rolled_back| rolled_back.configured != asked)
@@ -147,14 +141,18 @@ impl Standing {
                 "{}: the roll-back is over, the configuration has changed to {after}",
                 self.unit
             );
-            actions.push(self.audit("roll_back_lifted", sentence, Vec::new()));
+            actions.push(audit("roll_back_lifted", sentence, Audited::default()));
             actions.push(Action::NewWindow);
         }
         let able = self.terms.able;
         if let Some(set) = self.set.take_if(|set| able.allows(set.mode).is_err()) {
             let why = able.allows(set.mode).err().unwrap_or_default();
             let sentence = format!("{}: the override to {} is dropped: {why}", self.unit, set.mode);
-            actions.push(self.audit("override_dropped", sentence.clone(), vec![("reason", set.reason)]));
+            actions.push(audit(
+                "override_dropped",
+                sentence.clone(),
+                Audited::because(set.reason),
+            ));
             actions.push(Action::Alarm(sentence));
         }
         actions
@@ -174,7 +172,8 @@ impl Standing {
         if share.is_some() && mode != Mode::Canary {
             return Err(SetError::ShareWithout(mode));
         }
-        let share = reach(mode, share.unwrap_or(self.terms.share));
+        let wanted = Effective::of(mode, share.unwrap_or(self.terms.share));
+        let share = wanted.share;
         if mode == Mode::Canary && !(share > 0.0 && share <= 1.0) {
             return Err(SetError::NoShare(unit.clone()));
         }
@@ -189,22 +188,22 @@ impl Standing {
             let unit = unit.clone();
             return Err(SetError::OldReason { unit, reason });
         }
-        let wanted = Effective { mode, share };
         let hold = i64::try_from(order.hold.as_secs()).unwrap_or(i64::MAX);
         let expires = now.saturating_add(hold);
         let sentence = format!("{unit}: set to {wanted} for {hold} s, before {}", self.effective(now));
-        let fields = vec![
-            ("mode", mode.to_string()),
-            ("share", share.to_string()),
-            ("reason", reason.clone()),
-            ("by", by.clone()),
-            ("expires", expires.to_string()),
-        ];
-        let mut actions = vec![self.audit("override_set", sentence, fields), Action::NewWindow];
-        let enough = share > 0.0 && share >= reach(self.terms.mode, self.terms.share);
+        let about = Audited {
+            mode: Some(mode),
+            share: Some(share),
+            reason: Some(reason.clone()),
+            by: Some(by.clone()),
+            expires: Some(expires),
+            ..Audited::default()
+        };
+        let mut actions = vec![audit("override_set", sentence, about), Action::NewWindow];
+        let enough = share > 0.0 && share >= self.terms.effective().share;
         if enough && self.rolled_back.take().is_some() {
             let sentence = format!("{}: the roll-back is over, an operator has set {wanted}", self.unit);
-            actions.push(self.audit("roll_back_lifted", sentence, vec![("reason", reason.clone())]));
+            actions.push(audit("roll_back_lifted", sentence, Audited::because(reason.clone())));
         }
         self.set = Some(Override {
             mode,
@@ -231,9 +230,13 @@ impl Standing {
         let sentence = format!(
             "{}: {ended} ended; the configuration rules: {}",
             self.unit,
-            self.configured()
+            self.terms.effective()
         );
-        let audit = self.audit("reset", sentence, vec![("reason", reason), ("by", by)]);
+        let about = Audited {
+            by: Some(by),
+            ..Audited::because(reason)
+        };
+        let audit = audit("reset", sentence, about);
         Ok(vec![audit, Action::NewWindow])
     }
 
@@ -250,12 +253,13 @@ impl Standing {
                 why.join("; ")
             );
             return vec![
-                self.audit("gate_broken", sentence.clone(), Vec::new()),
+                audit("gate_broken", sentence.clone(), Audited::because(why.join("; "))),
                 Action::Alarm(sentence),
                 Action::NewWindow,
             ];
         }
         let set = self.set.take();
+        let configured = self.terms.effective();
         let reasons: Vec<String> = lacks.iter().map(|lack| lack.sentence.clone()).collect();
         let why = reasons.join("; ");
         self.rolled_back = Some(RolledBack {
@@ -264,7 +268,7 @@ impl Standing {
             share: was.share,
             reasons,
             reason_then: set.map(|set| set.reason),
-            configured: (self.terms.mode, reach(self.terms.mode, self.terms.share)),
+            configured: (configured.mode, configured.share),
         });
         let to = self.refuge();
         let sentence = format!(
@@ -272,9 +276,13 @@ impl Standing {
              reset`, or until the configured mode changes",
             self.unit
         );
-        let fields = vec![("from", was.mode.to_string()), ("to", to.to_string()), ("reason", why)];
+        let about = Audited {
+            from: Some(was.mode),
+            to: Some(to),
+            ..Audited::because(why)
+        };
         vec![
-            self.audit("rolled_back", sentence.clone(), fields),
+            audit("rolled_back", sentence.clone(), about),
             Action::Alarm(sentence),
             Action::NewWindow,
         ]
@@ -288,20 +296,8 @@ impl Standing {
             Mode::Ndh
         }
     }
+}
 
-    const fn configured(&self) -> Effective {
-        Effective {
-            mode: self.terms.mode,
-            share: reach(self.terms.mode, self.terms.share),
-        }
-    }
-
-    fn audit(&self, event: &'static str, sentence: String, mut fields: Vec<(&'static str, String)>) -> Action {
-        fields.insert(0, ("unit", self.unit.clone()));
-        Action::Audit {
-            event,
-            sentence,
-            fields,
-        }
-    }
+const fn audit(event: &'static str, sentence: String, about: Audited) -> Action {
+    Action::Audit { event, sentence, about }
 }

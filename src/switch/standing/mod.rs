@@ -48,6 +48,14 @@ pub struct Able {
     pub only_standard: bool,
 }
 
+impl Terms {
+    /// Who answers where nothing but the configuration rules.
+    #[must_use]
+    pub const fn effective(&self) -> Effective {
+        Effective::of(self.mode, self.share)
+    }
+}
+
 impl Able {
     pub const ALL: Self = Self {
         standard: true,
@@ -126,6 +134,19 @@ pub struct Effective {
     pub share: f64,
 }
 
+impl Effective {
+    /// In `mode`, where a canary would have this share.
+    #[must_use]
+    pub const fn of(mode: Mode, share: f64) -> Self {
+        let share = match mode {
+            Mode::Ndh | Mode::Shadow => 0.0,
+            Mode::Canary => share,
+            Mode::Standard => 1.0,
+        };
+        Self { mode, share }
+    }
+}
+
 impl fmt::Display for Effective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.mode {
@@ -163,10 +184,34 @@ pub enum Action {
         /// A fixed word.
         event: &'static str,
         sentence: String,
-        fields: Vec<(&'static str, String)>,
+        about: Audited,
     },
     /// Somebody has to look.
     Alarm(String),
+}
+
+/// What an audit line says beside its sentence, so that it can be searched for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Audited {
+    /// Who answers from now on, and the share that was asked for.
+    pub mode: Option<Mode>,
+    pub share: Option<f64>,
+    pub reason: Option<String>,
+    pub by: Option<String>,
+    /// In unix seconds.
+    pub expires: Option<i64>,
+    /// Of a roll-back.
+    pub from: Option<Mode>,
+    pub to: Option<Mode>,
+}
+
+impl Audited {
+    fn because(reason: String) -> Self {
+        Self {
+            reason: Some(reason),
+            ..Self::default()
+        }
+    }
 }
 
 /// An order that is not followed; nothing has changed.
@@ -204,15 +249,6 @@ impl SetError {
             Self::OldReason { .. } => "reason_not_new",
             Self::Hold => "hold_wrong",
         }
-    }
-}
-
-/// The share of the persons that standard answers.
-const fn reach(mode: Mode, share: f64) -> f64 {
-    match mode {
-        Mode::Ndh | Mode::Shadow => 0.0,
-        Mode::Canary => share,
-        Mode::Standard => 1.0,
     }
 }
 

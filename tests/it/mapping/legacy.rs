@@ -185,6 +185,23 @@ fn refusals_are_the_legacy_ones_of_each_route() {
 }
 
 #[test]
+fn a_duplicate_is_named_by_what_it_was_asked_by() {
+    let duplicate = standard("errors", "409-duplicate").expect("it is there");
+    let said = |params: Json| {
+        let input = json!({"status": 409, "body": duplicate, "params": params});
+        out("mappa.standard.jq", &input)["body"]["developerMessage"].clone()
+    };
+    assert_eq!(
+        said(json!({"crn": "Z900001"})),
+        json!("Expecting only a single active offender but found 2 offenders with crn Z900001")
+    );
+    assert_eq!(
+        said(json!({"nomsNumber": "Z9010XK"})),
+        json!("Expecting only a single active offender but found 2 offenders with noms number Z9010XK")
+    );
+}
+
+#[test]
 fn a_failure_keeps_its_status_and_needs_no_body() {
     let framework = standard("errors", "500").expect("it is there");
     for name in BY_NOMS.map(|(name, _)| name).into_iter().chain(["mappa.standard.jq"]) {

@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 use super::Asked;
 use crate::config::settings::{Authorization, Leg, Query, Route, Scheme, Settings, Source};
 use crate::mapping::{Bounds, Program};
-use crate::proxy::legs::is_safe;
-use crate::route::Captures;
-use crate::telemetry::mask::mask;
+use crate::proxy::attempt;
+use crate::route::{Captures, path};
+use crate::telemetry::mask::masked;
 
 pub(super) fn rows(settings: &Settings, route: &Route, leg: &Leg, asked: &Asked<'_>) -> Vec<(&'static str, String)> {
     let upstream = settings.upstreams.get(&leg.upstream);
@@ -35,7 +35,8 @@ pub(super) fn rows(settings: &Settings, route: &Route, leg: &Leg, asked: &Asked<
         };
         rows.push(("query", query.to_owned()));
     }
-    rows.push(("authorization", authorization(settings, leg, asked.method)));
+    let idempotent = route.idempotent.unwrap_or_else(|| attempt::idempotent(asked.method));
+    rows.push(("authorization", authorization(settings, leg, idempotent)));
     let set: Vec<String> = leg
         .headers
         .iter()
@@ -61,7 +62,7 @@ pub(super) fn rows(settings: &Settings, route: &Route, leg: &Leg, asked: &Asked<
     rows
 }
 
-fn authorization(settings: &Settings, leg: &Leg, method: &str) -> String {
+fn authorization(settings: &Settings, leg: &Leg, idempotent: bool) -> String {
     if leg.authorization == Authorization::Pass {
         return "the application's own, passed on".to_owned();
     }
@@ -73,10 +74,11 @@ fn authorization(settings: &Settings, leg: &Leg, method: &str) -> String {
     let Some(name) = name else {
         return "none; the application's own is removed".to_owned();
     };
-    let again = if is_safe(method) {
+    // As `proxy::legs::ask` does it: a 401 does not say that nothing was done.
+    let again = if idempotent {
         "refused once, it is fetched anew"
     } else {
-        "in place of the application's own"
+        "refused, it is fetched anew for the next request, and this one is not sent again"
     };
     match settings.tokens.get(name).map(|token| &token.source) {
         Some(Source::ClientCredentials(credentials)) => {
@@ -96,7 +98,7 @@ fn made(program: &Program, leg: &Leg, asked: &Asked<'_>, base: &str) -> String {
     let params: Map<String, Value> = asked
         .captures
         .iter()
-        .map(|(name, value)| (name.to_owned(), Value::from(value)))
+        .map(|(name, value)| (name.to_owned(), Value::from(path::decoded(value))))
         .collect();
     let input = json!({ "method": asked.method, "params": params, "query": asked.query, "headers": {} });
     let by = format!("made by {}, for a request without header fields", program.name());
@@ -135,10 +137,11 @@ fn made(program: &Program, leg: &Leg, asked: &Asked<'_>, base: &str) -> String {
 /// The values of parameters are persons, and programs may have changed their case.
 fn hidden(text: &str, captures: &Captures<'_>) -> String {
     let segments = text.split('/').map(|segment| {
-        let known = captures.iter().find(|(_, value)| value.eq_ignore_ascii_case(segment));
+        let is = |value: &str| value.eq_ignore_ascii_case(segment);
+        let known = captures
+            .iter()
+            .find(|(_, value)| is(value) || is(&path::decoded(value)));
         known.map_or_else(|| segment.to_owned(), |(name, _)| format!("{{{name}}}"))
     });
-    let mut bytes = segments.collect::<Vec<_>>().join("/").into_bytes();
-    mask(&mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
+    masked(segments.collect::<Vec<_>>().join("/"))
 }

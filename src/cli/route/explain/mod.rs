@@ -12,7 +12,7 @@ use crate::config::settings::{Comparison, Route, Settings};
 use crate::proxy::legs::is_safe;
 use crate::route::{Captures, Table, path};
 use crate::switch::report::Report;
-use crate::switch::{Effective, Mode, Terms, answering, percent};
+use crate::switch::{Effective, Mode, Pair, Person, Terms, percent};
 
 /// Answered without a route.
 const PING: &str = "/health/ping";
@@ -104,15 +104,22 @@ fn one(settings: &Settings, standing: &Standing<'_>, route: &Route, asked: &Aske
         .unwrap_or_default();
     let (effective, whence) = effective(standing, &route.unit, &terms);
     let person = route.person.as_deref().and_then(|name| asked.captures.get(name));
-    let answers = answering(&route.unit, effective, person);
-    let compares = is_safe(asked.method)
-        && route.comparison.is_some()
-        && match effective.mode {
-            Mode::Ndh => false,
-            Mode::Shadow => true,
-            Mode::Canary | Mode::Standard => terms.compare,
-        };
-    let fallback = answers == Which::Standard && terms.fallback && is_safe(asked.method) && route.ndh.is_some();
+    let pair = Pair {
+        unit: &route.unit,
+        effective,
+        fallback: terms.fallback,
+        compare: terms.compare,
+        ndh: route.ndh.is_some(),
+        standard: route.standard.is_some(),
+        comparable: route.comparison.is_some(),
+    };
+    let anybody = Person {
+        name: person,
+        held: false,
+    };
+    let chosen = pair.choose(anybody, is_safe(asked.method));
+    let answers = chosen.leg;
+    let (fallback, compares) = (chosen.fallback.is_some(), chosen.compare.is_some());
     let mut rows = vec![
         ("request", format!("{} {}", asked.method, route.template)),
         ("route", route.name.clone()),
@@ -164,23 +171,12 @@ fn one(settings: &Settings, standing: &Standing<'_>, route: &Route, asked: &Aske
 }
 
 fn effective(standing: &Standing<'_>, unit: &str, terms: &Terms) -> (Effective, String) {
-    let configured = || {
-        let share = match terms.mode {
-            Mode::Ndh | Mode::Shadow => 0.0,
-            Mode::Canary => terms.share,
-            Mode::Standard => 1.0,
-        };
-        Effective {
-            mode: terms.mode,
-            share,
-        }
-    };
     match standing {
-        Standing::Configured(why) => (configured(), format!("as the configuration says ({why})")),
+        Standing::Configured(why) => (terms.effective(), format!("as the configuration says ({why})")),
         Standing::Running(report) => match report.units.iter().find(|known| known.unit == unit) {
             None => {
                 let why = "the running sidecar does not know this unit: is this its configuration?";
-                (configured(), format!("as the configuration says ({why})"))
+                (terms.effective(), format!("as the configuration says ({why})"))
             }
             Some(known) => {
                 let why = match (&known.rolled_back, &known.set) {

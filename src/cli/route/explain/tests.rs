@@ -48,7 +48,11 @@ upstream = "ndh"
 "#;
 
 fn settings() -> Settings {
-    let mut source = Source::new("config.toml", CONFIG);
+    read(CONFIG)
+}
+
+fn read(config: &str) -> Settings {
+    let mut source = Source::new("config.toml", config);
     for (name, text) in [
         (
             "request.jq",
@@ -131,6 +135,30 @@ fn a_person_outside_the_canary_is_answered_by_ndh() {
         ],
     );
     assert!(!text.contains("fallback "), "{text}");
+}
+
+#[test]
+fn a_refused_token_is_fetched_anew_and_only_what_may_be_repeated_is_sent_again() {
+    let token = "[token.delius]\nkind = \"delius-logon\"\nupstream = \"ndh\"\n";
+    let with = |line: &str| {
+        let write = "[[route]]\nname = \"write\"\n";
+        let config = CONFIG.replace(write, &format!("{write}{line}\n"));
+        read(&format!("{config}token = \"delius\"\n{token}"))
+    };
+    let said = |settings: &Settings| {
+        let target = "/secure/offenders/nomsNumber/A1234BC/keyDates";
+        explain(settings, &configured(), "PUT", target)
+            .expect("explained")
+            .text()
+    };
+    says(
+        &said(&with("")),
+        &["token delius (logon of the Delius API); refused once, it is fetched anew\n"],
+    );
+    says(
+        &said(&with("idempotent = false")),
+        &["refused, it is fetched anew for the next request, and this one is not sent again"],
+    );
 }
 
 #[test]
