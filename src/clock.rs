@@ -33,6 +33,12 @@ pub fn unix_seconds() -> i64 {
 /// Time since this process first asked: for rules that only compare moments.
 #[must_use]
 pub fn monotonic() -> Duration {
+    monotonic_at(Instant::now())
+}
+
+/// The same for a moment that is known already: asking for the time is not free.
+#[must_use]
+pub fn monotonic_at(moment: Instant) -> Duration {
     static START: OnceLock<Instant> = OnceLock::new();
-    Instant::now().saturating_duration_since(*START.get_or_init(Instant::now))
+    moment.saturating_duration_since(*START.get_or_init(|| moment))
 }

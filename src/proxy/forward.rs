@@ -94,7 +94,7 @@ pub(super) async fn carry(
     let target = lender.target.borrow().clone();
     story.upstream = Some(target.clone());
     // Bound first: a borrow in the scrutinee would last through the arms, and one of them awaits.
-    let admission = lender.breaker.borrow_mut().admit(clock::monotonic());
+    let admission = lender.breaker.borrow_mut().admit(clock::monotonic);
     let permit = match admission {
         Admission::Pass(permit) => permit,
         Admission::Refuse { retry_after } => {
@@ -121,7 +121,8 @@ pub(super) async fn carry(
         deadline: story.began + leg.total.unwrap_or(target.times.total),
     };
     let result = attempts(worker, lender, &target, client, workspace, story, terms, &pace).await;
-    permit.settle(verdict(&result, &story.progress), person);
+    let at = result.as_ref().map_or_else(|_| Instant::now(), |finished| finished.at);
+    permit.settle(verdict(&result, &story.progress), person, at);
     result
 }
 
@@ -207,7 +208,7 @@ async fn attempt(
     terms: &mut Forwarded,
     pace: &Pace,
 ) -> Result<Finished, Failed> {
-    let mut connection = match connect(worker, lender, target, fresh, pace.deadline).await {
+    let mut connection = match connect(worker, lender, target, fresh, story.began, pace.deadline).await {
         Ok(Way::Own(connection)) => connection,
         Ok(Way::Shared(lease)) => return share(lease, client, workspace, story, terms, pace).await,
         Err(error) => {
@@ -217,7 +218,7 @@ async fn attempt(
     story.generation = connection.generation.number;
     story.reused = connection.reused;
     if !invite(client, terms).await {
-        lender.put(connection, &worker.spares);
+        lender.put(connection, &worker.spares, Instant::now());
         return Err(Failed::before_sending(Broken::CallerGone, false));
     }
     connection.begin(&worker.spares);
@@ -234,7 +235,7 @@ async fn attempt(
         Ok(finished) => {
             replied(story, &connection.generation);
             if finished.upstream_reusable {
-                lender.put(connection, &worker.spares);
+                lender.put(connection, &worker.spares, finished.at);
             } else {
                 connection.discard(&worker.spares);
             }

@@ -306,7 +306,6 @@ pub(super) fn name_request(worker: &Worker, client: &Client, workspace: &mut Wor
 
 fn push_hex(out: &mut Vec<u8>, number: u64) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    for shift in (0..16).rev() {
-        out.push(HEX[(number >> (shift * 4) & 0xf) as usize]);
-    }
+    let digit = |at: usize| HEX[(number >> ((15 - at) * 4) & 0xf) as usize];
+    out.extend_from_slice(&std::array::from_fn::<u8, 16, _>(digit));
 }

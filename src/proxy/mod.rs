@@ -66,8 +66,8 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, caller: Caller) {
     drop(plan);
     let waker = std::future::poll_fn(|cx| std::task::Poll::Ready(cx.waker().clone())).await;
     let entered = worker.enter(waker);
+    let mut since = Instant::now();
     loop {
-        let since = Instant::now();
         // Looked at on every wake-up: a drain that begins while we wait shortens the wait.
         let until = || match leaving(&worker, &caller) {
             None => since + patience,
@@ -77,7 +77,8 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, caller: Caller) {
             break;
         }
         let busy = worker.begin();
-        let after = one_request(&worker, &mut client, &caller).await;
+        let (after, ended) = one_request(&worker, &mut client, &caller).await;
+        since = ended;
         drop(busy);
         match after {
             After::Next => patience = worker.world().plan.limits.keep_alive,
@@ -114,7 +115,8 @@ enum After {
     Reset,
 }
 
-async fn one_request(worker: &Rc<Worker>, client: &mut Client, caller: &Caller) -> After {
+/// Answers also when it was over.
+async fn one_request(worker: &Rc<Worker>, client: &mut Client, caller: &Caller) -> (After, Instant) {
     let world = worker.world();
     let plan = &world.plan;
     let mut workspace = worker.workspace();
@@ -124,7 +126,7 @@ async fn one_request(worker: &Rc<Worker>, client: &mut Client, caller: &Caller) 
     let after = match client.head(&worker.spares, &plan.bounds, plan.limits.head_time).await {
         Awaited::Closed => {
             worker.give_back(workspace);
-            return After::Close;
+            return (After::Close, story.began);
         }
         Awaited::Refused(fault) => refuse_unread(client, &mut story, &workspace, fault).await,
         Awaited::Head(length) => match read(client, &mut workspace, &mut story, plan, length) {
@@ -132,9 +134,9 @@ async fn one_request(worker: &Rc<Worker>, client: &mut Client, caller: &Caller) 
             Ok(incoming) => answer(worker, &world, client, caller, &mut workspace, &mut story, &incoming).await,
         },
     };
-    record(worker, &story, &workspace);
+    let ended = record(worker, &story, &workspace);
     worker.give_back(workspace);
-    after
+    (after, ended)
 }
 
 /// Hands a reply that went to the caller over to be compared.

@@ -94,8 +94,9 @@ impl Method {
     }
 }
 
-/// One access line and one sample.
-pub(super) fn record(worker: &Worker, story: &Story, workspace: &Workspace) {
+/// One access line and one sample. Answers when the request ended.
+pub(super) fn record(worker: &Worker, story: &Story, workspace: &Workspace) -> Instant {
+    let ended = Instant::now();
     if let (Some(target), Some(_)) = (&story.upstream, &story.fault) {
         target.meter.failed();
     }
@@ -119,10 +120,11 @@ pub(super) fn record(worker: &Worker, story: &Story, workspace: &Workspace) {
         reused: story.reused,
         request_bytes: story.progress.request_bytes,
         reply_bytes: story.progress.reply_bytes,
-        duration: story.began.elapsed(),
+        duration: ended.duration_since(story.began),
         first_byte: story.progress.first_byte.map(|at| at.duration_since(story.began)),
         request_id: &workspace.request_id,
         trace_id: workspace.trace_parent.get(3..35).unwrap_or_default(),
         aborted: story.progress.answered && story.fault.is_some(),
     });
+    ended
 }

@@ -1,5 +1,7 @@
 //! What a request says about its upstream, told to the breaker.
 
+use tokio::time::Instant;
+
 use super::breaker::{Outcome, Permit, State};
 use super::exchange::{Broken, Finished, Progress};
 use super::worker::Lender;
@@ -43,9 +45,9 @@ pub(super) struct Held<'a> {
 }
 
 impl Held<'_> {
-    pub(super) fn settle(mut self, said: Said, person: Option<u64>) {
+    pub(super) fn settle(mut self, said: Said, person: Option<u64>, at: Instant) {
         let Some(permit) = self.permit.take() else { return };
-        let (now, mut breaker) = (clock::monotonic(), self.lender.breaker.borrow_mut());
+        let (now, mut breaker) = (clock::monotonic_at(at), self.lender.breaker.borrow_mut());
         let before = breaker.state();
         match said {
             Said::Well => breaker.record(now, permit, Outcome::Success),

@@ -30,12 +30,14 @@ pub(super) struct Dialling {
     outcome: watch::Receiver<Option<DialError>>,
 }
 
-/// A connection of the generation now in use: a kept one, or a new one.
+/// A connection of the generation now in use: a kept one, or a new one. `asked_at`: when the request began; a kept
+/// connection is judged by it.
 pub(super) async fn connect(
     worker: &Worker,
     lender: &Lender,
     target: &Arc<Target>,
     fresh: bool,
+    asked_at: Instant,
     deadline: Instant,
 ) -> Result<Way, DialError> {
     let generation = match &target.standing {
@@ -45,7 +47,7 @@ pub(super) async fn connect(
     generation
         .check_dates(clock::unix_seconds())
         .map_err(DialError::before_dialling)?;
-    if !fresh && let Some(kept) = lender.kept(target, &worker.spares) {
+    if !fresh && let Some(kept) = lender.kept(target, &worker.spares, asked_at) {
         return Ok(Way::Own(kept));
     }
     // Also for a new attempt: an HTTP/2 connection that ended is known to have.

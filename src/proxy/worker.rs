@@ -305,16 +305,14 @@ fn generation_of(target: &Target) -> u64 {
 
 impl Lender {
     /// A kept connection of the generation now in use.
-    pub fn kept(&self, target: &Target, spares: &Spares) -> Option<Connection> {
-        self.pool.borrow_mut().take(&target.pool, spares, Instant::now())
+    pub fn kept(&self, target: &Target, spares: &Spares, now: Instant) -> Option<Connection> {
+        self.pool.borrow_mut().take(&target.pool, spares, now)
     }
 
     /// Takes a connection back that may carry another request.
-    pub fn put(&self, connection: Connection, spares: &Spares) {
-        let target = self.target.borrow().clone();
-        self.pool
-            .borrow_mut()
-            .put(connection, &target.pool, spares, Instant::now());
+    pub fn put(&self, connection: Connection, spares: &Spares, now: Instant) {
+        let target = self.target.borrow();
+        self.pool.borrow_mut().put(connection, &target.pool, spares, now);
     }
 
     /// As far as is known without asking, the upstream can be used.

@@ -133,8 +133,8 @@ impl Breaker {
         }
     }
 
-    /// Whether a request may go now.
-    pub fn admit(&mut self, now: Duration) -> Admission {
+    /// Whether a request may go now. The time is only asked for where it matters: not while all is well.
+    pub fn admit(&mut self, now: impl Fn() -> Duration) -> Admission {
         let retry_after = match self.phase {
             Phase::Closed => {
                 return Admission::Pass(Permit {
@@ -142,14 +142,14 @@ impl Breaker {
                     probe: false,
                 });
             }
-            Phase::Open { until } => until.saturating_sub(now),
-            Phase::HalfOpen { since } if now.saturating_sub(since) < PROBE_LEASE => PROBE_PATIENCE,
+            Phase::Open { until } => until.saturating_sub(now()),
+            Phase::HalfOpen { since } if now().saturating_sub(since) < PROBE_LEASE => PROBE_PATIENCE,
             Phase::HalfOpen { .. } => Duration::ZERO,
         };
         if !retry_after.is_zero() {
             return Admission::Refuse { retry_after };
         }
-        self.enter(Phase::HalfOpen { since: now });
+        self.enter(Phase::HalfOpen { since: now() });
         Admission::Pass(Permit {
             period: self.period,
             probe: true,

@@ -24,14 +24,14 @@ fn breaker() -> Breaker {
 }
 
 fn permit(breaker: &mut Breaker, now: Duration) -> Permit {
-    match breaker.admit(now) {
+    match breaker.admit(|| now) {
         Admission::Pass(permit) => permit,
         Admission::Refuse { retry_after } => panic!("refused for {retry_after:?} at {now:?}"),
     }
 }
 
 fn refusal(breaker: &mut Breaker, now: Duration) -> Duration {
-    match breaker.admit(now) {
+    match breaker.admit(|| now) {
         Admission::Pass(permit) => panic!("{permit:?} at {now:?}"),
         Admission::Refuse { retry_after } => retry_after,
     }
@@ -331,7 +331,7 @@ proptest! {
                     continue;
                 }
                 Event::Admit => {
-                    match breaker.admit(now) {
+                    match breaker.admit(|| now) {
                         Admission::Refuse { retry_after } => {
                             prop_assert!(!retry_after.is_zero() && retry_after <= longest);
                         }
@@ -369,7 +369,7 @@ proptest! {
             }
         }
         now += longest.max(PROBE_LEASE);
-        let permit = match breaker.admit(now) {
+        let permit = match breaker.admit(|| now) {
             Admission::Pass(permit) => permit,
             Admission::Refuse { retry_after } => {
                 return Err(TestCaseError::fail(format!("wedged: {retry_after:?} more, {breaker:?}")));

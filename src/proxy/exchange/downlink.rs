@@ -110,6 +110,7 @@ impl Exchange<'_> {
             upstream_reusable: whole && self.downlink.reusable && self.upstream.is_clean(),
             keep_alive: whole && self.downlink.keep_alive,
             request_read: whole && self.client.buffer.is_empty(),
+            at: Instant::now(),
         }
     }
 

@@ -58,6 +58,8 @@ pub struct Finished {
     pub keep_alive: bool,
     /// All of the request was read: closing now destroys nothing on its way.
     pub request_read: bool,
+    /// When the last of it was passed on.
+    pub at: Instant,
 }
 
 /// How an exchange failed.

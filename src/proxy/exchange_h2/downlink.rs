@@ -94,6 +94,7 @@ impl Exchange<'_> {
                     // A reply that ended before the request did leaves the caller in the middle of a message.
                     let whole = self.uplink.is_whole();
                     return Poll::Ready(Ok(Finished {
+                        at: Instant::now(),
                         upstream_reusable: true,
                         keep_alive: whole && self.downlink.keep_alive,
                         request_read: whole && self.client.buffer.is_empty(),

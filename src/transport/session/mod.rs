@@ -25,7 +25,7 @@ use tokio::net::TcpStream;
 
 /// Ciphertext read at a time at most, and so the memory for it; also the largest handshake message (a chain of
 /// certificates) fits.
-const ARRIVING: usize = 128 * 1024;
+const ARRIVING: usize = 384 * 1024;
 /// Payload encrypted at a time at most.
 const PIECE: usize = 64 * 1024;
 /// What a record needs beyond its payload, and some more records around it.
