@@ -55,6 +55,8 @@ pub struct Session {
     closed: bool,
     /// We have.
     said_goodbye: bool,
+    /// rustls gave up; it may not be asked again.
+    failed: Option<Error>,
 }
 
 /// What one step of rustls came to.
@@ -85,6 +87,7 @@ impl Session {
             holds: false,
             closed: false,
             said_goodbye: false,
+            failed: None,
         };
         std::future::poll_fn(|cx| session.poll_handshake(cx)).await?;
         Ok(session)
@@ -165,6 +168,9 @@ impl Session {
 
     /// Lets rustls work on ciphertext until nothing more can be made of it; also says how much of it is used up.
     fn process(&mut self, bytes: &mut [u8], into: &mut ReadBuf<'_>) -> (usize, io::Result<Step>) {
+        if let Some(error) = &self.failed {
+            return (0, Err(invalid(error.clone())));
+        }
         let mut used = 0;
         loop {
             let (discard, step) = self.step(&mut bytes[used..], into);
@@ -174,6 +180,7 @@ impl Session {
                 Ok(step) => return (used, Ok(step)),
                 Err(error) => {
                     self.say_why(&mut bytes[used..]);
+                    self.failed = Some(error.clone());
                     return (used, Err(invalid(error)));
                 }
             }
@@ -229,12 +236,10 @@ impl Session {
     }
 
     /// After an error: the other side's operators shall read the alert in their log. `bytes` are those that are left:
-    /// rustls remembers where in them the messages lie.
+    /// rustls remembers where in them the messages lie. It is asked for what it has to send and for nothing else.
     fn say_why(&mut self, bytes: &mut [u8]) {
-        let (mut used, mut none) = (0, ReadBuf::new(&mut []));
-        while let (discard, Ok(Step::Again)) = self.step(&mut bytes[used..], &mut none) {
-            used += discard;
-        }
+        let mut none = ReadBuf::new(&mut []);
+        while self.tls.wants_write() && matches!(self.step(bytes, &mut none), (0, Ok(Step::Again))) {}
         if !self.leaving.is_empty() {
             let _ = self.tcp.try_write(&self.leaving);
             self.leaving.clear();
