@@ -34,8 +34,8 @@ pub fn provider() -> Arc<CryptoProvider> {
         .clone()
 }
 
-/// Draws from the random generator once. Its first use on a thread gathers entropy for some 25 ms (measured), which
-/// would else be a part of the first request's handshake.
+/// Draws from the random generator once: its first use on a thread seeds it, which would else be a part of the first
+/// request's handshake (docs/decisions/0023).
 pub fn warm_up() {
     let mut drawn = [0; 32];
     // A failure shows again, with words, in the first handshake.
