@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-
 use super::clocks::clock;
 use super::grant::Held;
 use super::ground::{Ground, Way};

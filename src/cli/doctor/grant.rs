@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-
 use super::DoctorArgs;
 use super::claims::{Claims, Expected};
 use super::client;

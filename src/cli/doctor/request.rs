@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-
 use super::clocks::clock;
 use super::ground::{Ground, Way};
 use super::report::Lines;

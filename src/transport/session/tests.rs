@@ -55,7 +55,11 @@ impl Two {
     }
 
     /// Both ends, each in its own future.
-    async fn meet<S, C>(&self, serve: impl FnOnce(TlsStream<TcpStream>) -> S, ask: impl FnOnce(Session) -> C) -> C::Output
+    async fn meet<S, C>(
+        &self,
+        serve: impl FnOnce(TlsStream<TcpStream>) -> S,
+        ask: impl FnOnce(Session) -> C,
+    ) -> C::Output
     where
         S: Future<Output = ()>,
         C: Future,
@@ -64,13 +68,18 @@ impl Two {
         let address = listener.local_addr().expect("an address");
         let serving = async {
             let (tcp, _) = listener.accept().await.expect("a connection");
-            let stream = TlsAcceptor::from(self.server.clone()).accept(tcp).await.expect("a handshake");
+            let stream = TlsAcceptor::from(self.server.clone())
+                .accept(tcp)
+                .await
+                .expect("a handshake");
             serve(stream).await;
         };
         let asking = async {
             let tcp = TcpStream::connect(address).await.expect("a connection");
             let name = ServerName::try_from("ndh.example").expect("a name");
-            let session = Session::connect(tcp, self.client.clone(), name).await.expect("a handshake");
+            let session = Session::connect(tcp, self.client.clone(), name)
+                .await
+                .expect("a handshake");
             ask(session).await
         };
         tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(serving, asking).1 })
@@ -91,11 +100,16 @@ fn only_1_2(authority: &Authority) -> ClientConfig {
 }
 
 fn pattern(bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|at| u8::try_from(at * 31 % 251).unwrap_or_default()).collect()
+    (0..bytes)
+        .map(|at| u8::try_from(at * 31 % 251).unwrap_or_default())
+        .collect()
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }
 
 fn holds_nothing(session: &Session) -> bool {
@@ -178,7 +192,10 @@ async fn a_new_key_is_answered_although_nothing_is_being_written() {
             stream.write_all(round).await.expect("taken");
             stream.flush().await.expect("sent");
             let mut answer = [0; 3];
-            stream.read_exact(&mut answer).await.expect("the answer, under the new keys");
+            stream
+                .read_exact(&mut answer)
+                .await
+                .expect("the answer, under the new keys");
             assert_eq!(&answer, round);
         }
     };
@@ -264,7 +281,10 @@ async fn a_second_handshake_resumes_the_first_session() {
             let _ = stream.read(&mut [0]).await;
         };
         let ask = |mut session: Session| async move {
-            session.read_exact(&mut [0]).await.expect("a byte, and tickets before it");
+            session
+                .read_exact(&mut [0])
+                .await
+                .expect("a byte, and tickets before it");
             session.agreed().handshake_kind()
         };
         assert_eq!(two.meet(serve, ask).await, Some(expected));
@@ -285,7 +305,9 @@ async fn a_server_that_is_not_trusted_is_told_why() {
     let asking = async {
         let tcp = TcpStream::connect(address).await.expect("a connection");
         let name = ServerName::try_from("ndh.example").expect("a name");
-        Session::connect(tcp, stranger.client.clone(), name).await.expect_err("no trust")
+        Session::connect(tcp, stranger.client.clone(), name)
+            .await
+            .expect_err("no trust")
     };
     let (told, error) = tokio::join!(serving, asking);
     assert!(error.get_ref().is_some_and(|inner| inner.is::<Error>()), "{error}");
