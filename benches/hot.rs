@@ -15,6 +15,10 @@ use criterion::Criterion;
 
 use parts::{Part, Row};
 
+/// As in the program itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A sample shorter than this belongs to the warm-up, or to `--test`: the clock would be in it.
 const SHORTEST: Duration = Duration::from_millis(1);
 
