@@ -7,6 +7,7 @@
 mod parts;
 
 use std::alloc::System;
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -65,4 +66,29 @@ fn the_count_sees_one_allocation_in_a_run() {
     let mut kept = Vec::new();
     let found = counted(&mut || kept = std::hint::black_box(vec![1u8; 100]));
     assert_eq!(found, 1);
+}
+
+#[test]
+fn performance_md_has_the_row_of_every_part_and_no_other() {
+    let page = include_str!("../docs/performance.md");
+    let (_, table) = page.split_once("\n| part |").expect("the table is there");
+    let documented: BTreeSet<(&str, &str, &str)> = table
+        .lines()
+        .skip(2)
+        .map_while(|line| line.strip_prefix("| `"))
+        .filter_map(|line| {
+            let cells: Vec<&str> = line.trim_end_matches(" |").split(" | ").collect();
+            Some((cells.first()?.trim_end_matches('`'), *cells.get(3)?, *cells.get(4)?))
+        })
+        .collect();
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let rows: Vec<_> = parts::all().into_iter().map(|part| part.row).collect();
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| (row.name, row.worry.to_string(), row.allocations.to_string()))
+        .collect();
+    let expected = rows
+        .iter()
+        .map(|(name, worry, count)| (*name, worry.as_str(), count.as_str()));
+    assert_eq!(documented, expected.collect());
 }
