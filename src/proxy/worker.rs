@@ -170,6 +170,7 @@ impl Worker {
             self.scribe.borrow_mut().flush_if_due();
             ticks = ticks.wrapping_add(1);
             if ticks.is_multiple_of(5) {
+                self.spares.trim();
                 for lender in &self.world().lenders {
                     lender.sweep(&self.spares);
                 }

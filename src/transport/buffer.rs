@@ -24,10 +24,37 @@ const KEPT: usize = 64;
 /// The worker's unused buffers.
 #[derive(Debug, Default)]
 pub struct Spares {
-    small: RefCell<Vec<Vec<u8>>>,
-    large: RefCell<Vec<Vec<u8>>>,
+    small: RefCell<Shelf>,
+    large: RefCell<Shelf>,
     /// For bytes to be written.
-    outgoing: RefCell<Vec<Vec<u8>>>,
+    outgoing: RefCell<Shelf>,
+}
+
+/// Buffers of one size. The last one laid down is the first one taken, so that what is not needed stays below.
+#[derive(Debug, Default)]
+struct Shelf {
+    buffers: Vec<Vec<u8>>,
+    /// How many were not touched since the last [`Spares::trim`].
+    untouched: usize,
+}
+
+impl Shelf {
+    fn take(&mut self) -> Option<Vec<u8>> {
+        let taken = self.buffers.pop();
+        self.untouched = self.untouched.min(self.buffers.len());
+        taken
+    }
+
+    fn lay_down(&mut self, buffer: Vec<u8>) {
+        if self.buffers.len() < KEPT {
+            self.buffers.push(buffer);
+        }
+    }
+
+    fn trim(&mut self) {
+        self.buffers.drain(..self.untouched);
+        self.untouched = self.buffers.len();
+    }
 }
 
 /// How much a buffer should hold from the start.
@@ -38,7 +65,14 @@ pub enum Size {
 }
 
 impl Spares {
-    fn of(&self, size: Size) -> (&RefCell<Vec<Vec<u8>>>, usize) {
+    /// Lets go of what was not needed since the last call: what a burst took shall not be held for ever.
+    pub fn trim(&self) {
+        for shelf in [&self.small, &self.large, &self.outgoing] {
+            shelf.borrow_mut().trim();
+        }
+    }
+
+    fn of(&self, size: Size) -> (&RefCell<Shelf>, usize) {
         match size {
             Size::Small => (&self.small, SMALL),
             Size::Large => (&self.large, LARGE),
@@ -48,15 +82,14 @@ impl Spares {
     /// Memory for bytes to be written, empty; to be given back with [`Self::keep_outgoing`].
     #[must_use]
     pub fn outgoing(&self) -> Vec<u8> {
-        self.outgoing.borrow_mut().pop().unwrap_or_default()
+        self.outgoing.borrow_mut().take().unwrap_or_default()
     }
 
     /// Takes such memory back once its bytes are written.
     pub fn keep_outgoing(&self, mut memory: Vec<u8>) {
-        let mut kept = self.outgoing.borrow_mut();
-        if memory.capacity() > 0 && memory.capacity() <= SMALL && kept.len() < KEPT {
+        if memory.capacity() > 0 && memory.capacity() <= SMALL {
             memory.clear();
-            kept.push(memory);
+            self.outgoing.borrow_mut().lay_down(memory);
         }
     }
 }
@@ -86,8 +119,8 @@ impl Buffer {
     /// Borrows memory, unless it has some.
     pub fn borrow(&mut self, spares: &Spares) {
         if self.memory.is_empty() {
-            let (list, bytes) = spares.of(self.size);
-            self.memory = list.borrow_mut().pop().unwrap_or_else(|| vec![0; bytes]);
+            let (shelf, bytes) = spares.of(self.size);
+            self.memory = shelf.borrow_mut().take().unwrap_or_else(|| vec![0; bytes]);
         }
     }
 
@@ -96,10 +129,9 @@ impl Buffer {
         if self.start == self.end && !self.memory.is_empty() {
             let memory = std::mem::take(&mut self.memory);
             (self.start, self.end) = (0, 0);
-            let (list, bytes) = spares.of(self.size);
-            let mut list = list.borrow_mut();
-            if memory.len() == bytes && list.len() < KEPT {
-                list.push(memory);
+            let (shelf, bytes) = spares.of(self.size);
+            if memory.len() == bytes {
+                shelf.borrow_mut().lay_down(memory);
             }
         }
     }
@@ -184,9 +216,28 @@ mod tests {
         buffer.consume(3);
         buffer.give_back(&spares);
         assert!(buffer.memory.is_empty());
-        assert_eq!(spares.small.borrow().len(), 1);
+        assert_eq!(spares.small.borrow().buffers.len(), 1);
         buffer.borrow(&spares);
-        assert!(spares.small.borrow().is_empty(), "the same memory is used again");
+        assert!(spares.small.borrow().buffers.is_empty(), "the same memory is used again");
+    }
+
+    #[test]
+    fn what_a_burst_took_is_let_go_and_what_is_in_use_is_kept() {
+        let spares = Spares::default();
+        let kept = || spares.large.borrow().buffers.len();
+        let burst = |count: usize| {
+            let mut buffers: Vec<_> = (0..count).map(|_| Buffer::new(Size::Large)).collect();
+            buffers.iter_mut().for_each(|buffer| buffer.borrow(&spares));
+            buffers.iter_mut().for_each(|buffer| buffer.give_back(&spares));
+        };
+        burst(10);
+        spares.trim();
+        assert_eq!(kept(), 10, "they were in use until now");
+        burst(3);
+        spares.trim();
+        assert_eq!(kept(), 3);
+        spares.trim();
+        assert_eq!(kept(), 0, "an idle worker holds none");
     }
 
     #[test]
