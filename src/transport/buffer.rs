@@ -218,7 +218,10 @@ mod tests {
         assert!(buffer.memory.is_empty());
         assert_eq!(spares.small.borrow().buffers.len(), 1);
         buffer.borrow(&spares);
-        assert!(spares.small.borrow().buffers.is_empty(), "the same memory is used again");
+        assert!(
+            spares.small.borrow().buffers.is_empty(),
+            "the same memory is used again"
+        );
     }
 
     #[test]

@@ -193,7 +193,7 @@ impl Session {
             Err(error) => Err(error),
             Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                 let length = traffic.peek_len().map_or(0, usize::from);
-                self.holds = length > into.remaining() && into.filled().len() > 0;
+                self.holds = length > into.remaining() && !into.filled().is_empty();
                 if self.holds {
                     return (discard, Ok(Step::Full));
                 }
