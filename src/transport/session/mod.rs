@@ -9,6 +9,8 @@
 //! (RFC 8446 section 5.3: records are numbered); the end of the TCP stream without a `close_notify` is an error
 //! (section 6.1), so that a reply cut short is not taken for a whole one.
 
+mod records;
+
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
@@ -17,11 +19,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustls::client::UnbufferedClientConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::unbuffered::{ConnectionState, EncryptError, UnbufferedStatus};
 use rustls::{ClientConfig, CommonState, Error};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use records::Step;
 
 /// Ciphertext read at a time at most, and so the memory for it; also the largest handshake message (a chain of
 /// certificates) fits.
@@ -57,19 +61,6 @@ pub struct Session {
     said_goodbye: bool,
     /// rustls gave up; it may not be asked again.
     failed: Option<Error>,
-}
-
-/// What one step of rustls came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    /// There may be more to do with the bytes at hand.
-    Again,
-    /// The handshake needs bytes of the other side.
-    Blocked,
-    /// Nothing is left to do with the bytes at hand; payload can be sent.
-    Open,
-    /// The reader's room is used up.
-    Full,
 }
 
 impl Session {
@@ -116,7 +107,7 @@ impl Session {
             let mut none = ReadBuf::new(&mut []);
             match self.process_kept(&mut none) {
                 Err(error) => return Poll::Ready(Err(error)),
-                // Our last flight has to be on its way; that a slow socket has not taken all of it yet shows later.
+                // Our last flight leaves before anybody believes in the session.
                 Ok(Step::Open) => return self.poll_leave(cx),
                 Ok(_) if self.closed => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                 Ok(_) => ready!(self.poll_leave(cx))?,
@@ -153,97 +144,6 @@ impl Session {
             }
             Poll::Ready(step.map(drop))
         })
-    }
-
-    /// The same with bytes that came before.
-    fn process_kept(&mut self, into: &mut ReadBuf<'_>) -> io::Result<Step> {
-        let mut bytes = std::mem::take(&mut self.arrived);
-        let (used, step) = self.process(&mut bytes, into);
-        if used < bytes.len() {
-            bytes.drain(..used);
-            self.arrived = bytes;
-        }
-        step
-    }
-
-    /// Lets rustls work on ciphertext until nothing more can be made of it; also says how much of it is used up.
-    fn process(&mut self, bytes: &mut [u8], into: &mut ReadBuf<'_>) -> (usize, io::Result<Step>) {
-        if let Some(error) = &self.failed {
-            return (0, Err(invalid(error.clone())));
-        }
-        let mut used = 0;
-        loop {
-            let (discard, step) = self.step(&mut bytes[used..], into);
-            used += discard;
-            match step {
-                Ok(Step::Again) => {}
-                Ok(step) => return (used, Ok(step)),
-                Err(error) => {
-                    self.say_why(&mut bytes[used..]);
-                    self.failed = Some(error.clone());
-                    return (used, Err(invalid(error)));
-                }
-            }
-        }
-    }
-
-    fn step(&mut self, bytes: &mut [u8], into: &mut ReadBuf<'_>) -> (usize, Result<Step, Error>) {
-        let UnbufferedStatus { discard, state } = self.tls.process_tls_records(bytes);
-        let step = match state {
-            Err(error) => Err(error),
-            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                let length = traffic.peek_len().map_or(0, usize::from);
-                self.holds = length > into.remaining() && !into.filled().is_empty();
-                if self.holds {
-                    return (discard, Ok(Step::Full));
-                }
-                match traffic.next_record() {
-                    Some(Ok(record)) => {
-                        let (now, later) = record.payload.split_at(length.min(into.remaining()));
-                        into.put_slice(now);
-                        self.opened.extend_from_slice(later);
-                        Ok(Step::Again)
-                    }
-                    Some(Err(error)) => Err(error),
-                    None => Ok(Step::Again),
-                }
-            }
-            Ok(ConnectionState::EncodeTlsData(mut message)) => {
-                encode(&mut self.leaving, |room| match message.encode(room) {
-                    Ok(count) => Ok(count),
-                    Err(EncodeError::InsufficientSize(wanted)) => Err(Some(wanted.required_size)),
-                    Err(EncodeError::AlreadyEncoded) => Err(None),
-                })
-            }
-            Ok(ConnectionState::TransmitTlsData(sent)) => {
-                // It is ours now: `leaving` goes out before anything else.
-                sent.done();
-                Ok(Step::Again)
-            }
-            Ok(ConnectionState::PeerClosed) => {
-                self.closed = true;
-                Ok(Step::Again)
-            }
-            Ok(ConnectionState::Closed) => {
-                self.closed = true;
-                Ok(Step::Open)
-            }
-            Ok(ConnectionState::BlockedHandshake) => Ok(Step::Blocked),
-            Ok(ConnectionState::WriteTraffic(_)) => Ok(Step::Open),
-            Ok(_) => Err(Error::General(String::from("an unexpected state of the session"))),
-        };
-        (discard, step)
-    }
-
-    /// After an error: the other side's operators shall read the alert in their log. `bytes` are those that are left:
-    /// rustls remembers where in them the messages lie. It is asked for what it has to send and for nothing else.
-    fn say_why(&mut self, bytes: &mut [u8]) {
-        let mut none = ReadBuf::new(&mut []);
-        while self.tls.wants_write() && matches!(self.step(bytes, &mut none), (0, Ok(Step::Again))) {}
-        if !self.leaving.is_empty() {
-            let _ = self.tcp.try_write(&self.leaving);
-            self.leaving.clear();
-        }
     }
 
     /// Writes what is waiting to leave.
@@ -382,29 +282,6 @@ impl fmt::Debug for Session {
         f.debug_struct("Session")
             .field("tcp", &self.tcp)
             .finish_non_exhaustive()
-    }
-}
-
-/// Appends what `write` puts into the room that it is given; it answers how much room it needs when that is too little.
-fn encode(
-    leaving: &mut Vec<u8>,
-    mut write: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>,
-) -> Result<Step, Error> {
-    let before = leaving.len();
-    let mut room = OVERHEAD;
-    loop {
-        leaving.resize(before + room, 0);
-        match write(&mut leaving[before..]) {
-            Ok(count) => {
-                leaving.truncate(before + count);
-                return Ok(Step::Again);
-            }
-            Err(Some(wanted)) if wanted > room => room = wanted,
-            Err(_) => {
-                leaving.truncate(before);
-                return Err(Error::General(String::from("a message could not be encoded")));
-            }
-        }
     }
 }
 
