@@ -142,8 +142,36 @@ impl Session {
                 // An idle session holds no memory for it.
                 self.arrived = Vec::new();
             }
-            Poll::Ready(step.map(drop))
+            Poll::Ready(self.outcome(step).map(drop))
         })
+    }
+
+    /// Payload, as much as there is room for and at hand; none at the end.
+    fn poll_payload(&mut self, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.opened.is_empty() {
+            let count = self.opened.len().min(room.remaining());
+            room.put_slice(&self.opened[..count]);
+            self.opened.drain(..count);
+            if self.opened.is_empty() {
+                self.opened = Vec::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        if self.holds || !self.arrived.is_empty() {
+            self.process_kept(room)?;
+        }
+        while room.filled().is_empty() && !self.closed {
+            let arrived = self.poll_arrive(cx, room);
+            // What rustls has to say to what it read (no renegotiation, RFC 5746; a new key, RFC 8446 section 4.6.3)
+            // is sent at once: the other side may wait for it while we wait for its next byte.
+            if !self.leaving.is_empty()
+                && let Poll::Ready(Err(error)) = self.poll_leave(cx)
+            {
+                return Poll::Ready(Err(error));
+            }
+            ready!(arrived)?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Writes what is waiting to leave.
@@ -173,34 +201,16 @@ impl Session {
 impl AsyncRead for Session {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if into.remaining() == 0 {
+        // Room of its own: what the reader's holds already has nothing to do with this read.
+        let mut room = ReadBuf::new(into.initialize_unfilled());
+        if room.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        if !this.opened.is_empty() {
-            let count = this.opened.len().min(into.remaining());
-            into.put_slice(&this.opened[..count]);
-            this.opened.drain(..count);
-            if this.opened.is_empty() {
-                this.opened = Vec::new();
-            }
-            return Poll::Ready(Ok(()));
-        }
-        let before = into.filled().len();
-        if this.holds || !this.arrived.is_empty() {
-            this.process_kept(into)?;
-        }
-        while into.filled().len() == before && !this.closed {
-            let arrived = this.poll_arrive(cx, into);
-            // What rustls has to say to what it read (no renegotiation, RFC 5746; a new key, RFC 8446 section 4.6.3)
-            // is sent at once: the other side may wait for it while we wait for its next byte.
-            if !this.leaving.is_empty()
-                && let Poll::Ready(Err(error)) = this.poll_leave(cx)
-            {
-                return Poll::Ready(Err(error));
-            }
-            ready!(arrived)?;
-        }
-        Poll::Ready(Ok(()))
+        let read = this.poll_payload(cx, &mut room);
+        let count = room.filled().len();
+        into.advance(count);
+        // An error comes again; payload that came before it does not.
+        if count > 0 { Poll::Ready(Ok(())) } else { read }
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) enum Step {
     Open,
     /// The reader's room is used up.
     Full,
+    /// rustls gave up: [`Session::failed`] says why.
+    Failed,
 }
 
 impl Session {
@@ -34,83 +36,102 @@ impl Session {
             bytes.drain(..used);
             self.arrived = bytes;
         }
-        step
+        self.outcome(step)
     }
 
-    /// The same for any ciphertext; also says how much of it is used up.
-    pub(super) fn process(&mut self, bytes: &mut [u8], into: &mut ReadBuf<'_>) -> (usize, io::Result<Step>) {
-        if let Some(error) = &self.failed {
-            return (0, Err(invalid(error.clone())));
+    /// The same for any ciphertext; also says how much of it is used up. `into` holds nothing yet.
+    pub(super) fn process(&mut self, bytes: &mut [u8], into: &mut ReadBuf<'_>) -> (usize, Step) {
+        if self.failed.is_some() {
+            return (0, Step::Failed);
         }
         let mut used = 0;
         loop {
             let (discard, step) = self.step(&mut bytes[used..], into);
             used += discard;
             match step {
-                Ok(Step::Again) => {}
-                Ok(step) => return (used, Ok(step)),
-                Err(error) => {
+                Step::Again => {}
+                Step::Failed => {
                     self.say_why(&mut bytes[used..]);
-                    self.failed = Some(error.clone());
-                    return (used, Err(invalid(error)));
+                    return (used, step);
                 }
+                _ => return (used, step),
             }
         }
     }
 
-    fn step(&mut self, bytes: &mut [u8], into: &mut ReadBuf<'_>) -> (usize, Result<Step, Error>) {
+    /// A step that failed, with its reason.
+    pub(super) fn outcome(&self, step: Step) -> io::Result<Step> {
+        match &self.failed {
+            Some(error) if step == Step::Failed => Err(invalid(error.clone())),
+            _ => Ok(step),
+        }
+    }
+
+    /// The answer is small on purpose: this runs for each record, and rustls' errors are large.
+    fn step(&mut self, bytes: &mut [u8], into: &mut ReadBuf<'_>) -> (usize, Step) {
         let UnbufferedStatus { discard, state } = self.tls.process_tls_records(bytes);
         let step = match state {
-            Err(error) => Err(error),
             Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                 let length = traffic.peek_len().map_or(0, usize::from);
+                // The first record is cut where it must be; others wait for a reader with room.
                 self.holds = length > into.remaining() && !into.filled().is_empty();
                 if self.holds {
-                    return (discard, Ok(Step::Full));
+                    return (discard, Step::Full);
                 }
                 match traffic.next_record() {
                     Some(Ok(record)) => {
                         let (now, later) = record.payload.split_at(length.min(into.remaining()));
                         into.put_slice(now);
                         self.opened.extend_from_slice(later);
-                        Ok(Step::Again)
+                        Step::Again
                     }
-                    Some(Err(error)) => Err(error),
-                    None => Ok(Step::Again),
+                    Some(Err(error)) => self.fail(error),
+                    None => Step::Again,
                 }
             }
             Ok(ConnectionState::EncodeTlsData(mut message)) => {
-                encode(&mut self.leaving, |room| match message.encode(room) {
+                let encoded = encode(&mut self.leaving, |room| match message.encode(room) {
                     Ok(count) => Ok(count),
                     Err(EncodeError::InsufficientSize(wanted)) => Err(Some(wanted.required_size)),
                     Err(EncodeError::AlreadyEncoded) => Err(None),
-                })
+                });
+                if encoded {
+                    Step::Again
+                } else {
+                    self.fail(Error::General(String::from("a message could not be encoded")))
+                }
             }
             Ok(ConnectionState::TransmitTlsData(sent)) => {
                 // It is ours now: `leaving` goes out before anything else.
                 sent.done();
-                Ok(Step::Again)
+                Step::Again
             }
             Ok(ConnectionState::PeerClosed) => {
                 self.closed = true;
-                Ok(Step::Again)
+                Step::Again
             }
             Ok(ConnectionState::Closed) => {
                 self.closed = true;
-                Ok(Step::Open)
+                Step::Open
             }
-            Ok(ConnectionState::BlockedHandshake) => Ok(Step::Blocked),
-            Ok(ConnectionState::WriteTraffic(_)) => Ok(Step::Open),
-            Ok(_) => Err(Error::General(String::from("an unexpected state of the session"))),
+            Ok(ConnectionState::BlockedHandshake) => Step::Blocked,
+            Ok(ConnectionState::WriteTraffic(_)) => Step::Open,
+            Ok(_) => self.fail(Error::General(String::from("an unexpected state of the session"))),
+            Err(error) => self.fail(error),
         };
         (discard, step)
+    }
+
+    fn fail(&mut self, error: Error) -> Step {
+        self.failed.get_or_insert(error);
+        Step::Failed
     }
 
     /// After an error: the other side's operators shall read the alert in their log. `bytes` are those that are left:
     /// rustls remembers where in them the messages lie. It is asked for what it has to send and for nothing else.
     fn say_why(&mut self, bytes: &mut [u8]) {
         let mut none = ReadBuf::new(&mut []);
-        while self.tls.wants_write() && matches!(self.step(bytes, &mut none), (0, Ok(Step::Again))) {}
+        while self.tls.wants_write() && self.step(bytes, &mut none) == (0, Step::Again) {}
         if !self.leaving.is_empty() {
             let _ = self.tcp.try_write(&self.leaving);
             self.leaving.clear();
@@ -119,10 +140,8 @@ impl Session {
 }
 
 /// Appends what `write` puts into the room that it is given; it answers how much room it needs when that is too little.
-fn encode(
-    leaving: &mut Vec<u8>,
-    mut write: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>,
-) -> Result<Step, Error> {
+/// `false`: it can't.
+fn encode(leaving: &mut Vec<u8>, mut write: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>) -> bool {
     let before = leaving.len();
     let mut room = OVERHEAD;
     loop {
@@ -130,12 +149,12 @@ fn encode(
         match write(&mut leaving[before..]) {
             Ok(count) => {
                 leaving.truncate(before + count);
-                return Ok(Step::Again);
+                return true;
             }
             Err(Some(wanted)) if wanted > room => room = wanted,
             Err(_) => {
                 leaving.truncate(before);
-                return Err(Error::General(String::from("a message could not be encoded")));
+                return false;
             }
         }
     }

@@ -240,6 +240,25 @@ async fn a_reader_without_room_keeps_the_session_unclean_and_does_not_keep_it_fr
 }
 
 #[tokio::test]
+async fn room_that_is_filled_in_several_reads_may_end_in_the_middle_of_a_record() {
+    for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
+        let serve = |mut stream: TlsStream<TcpStream>| async move {
+            stream.write_all(&pattern(50_000)).await.expect("taken");
+            stream.flush().await.expect("sent");
+            let _ = stream.read(&mut [0]).await;
+        };
+        let ask = |mut session: Session| async move {
+            let mut got = vec![0; 50_000];
+            for part in got.chunks_mut(20_000) {
+                session.read_exact(part).await.expect("all of the part");
+            }
+            assert!(got == pattern(50_000));
+        };
+        Two::of(version).meet(serve, ask).await;
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_reads_nothing_stops_the_writer_and_loses_nothing() {
     let two = Two::of(TlsVersion::V1_3);
     let bytes = 8 * 1024 * 1024;
