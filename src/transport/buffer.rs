@@ -12,9 +12,9 @@ use super::stream::Stream;
 
 /// Room for a request's head and a small body; grows when a head needs more.
 const SMALL: usize = 16 * 1024;
-/// Room for what an upstream sends at a time: each piece passed on wakes the caller once. Only what is used of it is real
-/// memory.
-const LARGE: usize = 16 * RECORD;
+/// Room for what an upstream sends at a time: five TLS records, one more than 64 KB of content and its head take. More
+/// would help large replies a little, and be held by each caller that does not read.
+const LARGE: usize = 5 * RECORD;
 /// Payload of a TLS record (RFC 8446 section 5.1).
 const RECORD: usize = 16 * 1024;
 /// Unused buffers of each size that a worker keeps. Making one means writing zeros into all of it, so a usual number of

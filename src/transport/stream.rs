@@ -66,8 +66,8 @@ impl AsyncRead for Stream {
     }
 }
 
-/// What the session has to say to what it read (no renegotiation, RFC 5746; a new key, RFC 8446 section 4.6.3) is sent at
-/// once: the other side may wait for it while we wait for its next byte.
+/// What the session has to say to what it read (that there is no renegotiation, RFC 5746) is sent at once: the other side
+/// may wait for it while we wait for its next byte.
 fn answer(stream: Pin<&mut impl AsyncWrite>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
     match stream.poll_flush(cx) {
         Poll::Ready(Err(error)) => Poll::Ready(Err(error)),

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use crate::support::bin::Sidecar;
 use crate::support::hostile::{self, Hostile};
-use crate::support::patience;
 use crate::support::pki::pki;
 use crate::support::raw::{Broken, Client, Reply};
 use crate::support::world::World;
+use crate::support::{eventually, patience};
 
 /// An upstream that keeps every request whose path says `hold` unanswered until the gate opens.
 pub(crate) fn gated() -> (Hostile, std::sync::mpsc::Sender<()>) {
@@ -273,7 +273,7 @@ fn connections_beyond_the_limit_are_told_so_and_places_come_back() {
         .start();
     // a place is free again once the sidecar has noticed that its holder left
     let take_place = || {
-        crate::support::eventually(|| {
+        eventually(|| {
             let mut client = Client::connect(sidecar.listen);
             client
                 .get("/t/x")
@@ -343,7 +343,7 @@ fn a_caller_that_gives_up_gives_its_place_back() {
                 .any(|seen| String::from_utf8_lossy(&seen.bytes).contains(&format!("hold-{round} ")))
         }));
         holding.reset();
-        let again = crate::support::eventually(|| {
+        let again = eventually(|| {
             Client::connect(sidecar.listen)
                 .get("/narrow/free")
                 .ok()
@@ -424,4 +424,32 @@ fn a_refused_expectation_leaves_no_doubt_about_what_follows() {
     // a caller may send its body now, or not: only a closed connection is read in one way
     client.send("GET /t/not-a-request HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(client.closed());
+}
+
+/// What a caller does not take is not asked for either, however small the pieces are in which it comes.
+#[test]
+fn a_caller_that_takes_nothing_is_not_read_for_and_its_time_runs_out() {
+    let upstream = Hostile::tls(pki().good_server(), |_, conn| {
+        if conn.handshake() && conn.request().is_some() {
+            conn.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n");
+            // More than the sockets between here and the caller hold.
+            for _ in 0..40 {
+                conn.write("x".repeat(100_000));
+            }
+            // Then a little, again and again: each would be a sign of life.
+            let piece = "x".repeat(250);
+            for _ in 0..100_000 {
+                conn.write(&piece);
+                std::thread::sleep(Duration::from_micros(150));
+            }
+        }
+    });
+    let sidecar = World::to(upstream.address())
+        .set("upstream.ndh.timeouts", "idle", "\"1s\"")
+        .start();
+    let mut client = Client::connect(sidecar.listen);
+    client.send("GET /t/x HTTP/1.1\r\nHost: a\r\n\r\n");
+    let line = eventually(|| sidecar.access_lines().first().cloned()).expect("an end");
+    let took = line["duration_ms"].as_f64().unwrap_or(f64::MAX);
+    assert!(took < 6_000.0, "{line}");
 }

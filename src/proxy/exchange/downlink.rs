@@ -83,7 +83,9 @@ impl Exchange<'_> {
                     ready!(self.poll_head(cx))?;
                 }
                 Down::Content => {
-                    if self.downlink.payload == 0 && self.downlink.tail.is_empty() {
+                    // While the caller does not take what is there, nothing more is read for it.
+                    let taken = self.downlink.payload == 0 && self.downlink.tail.is_empty();
+                    if taken && !self.downlink.waits_for_caller {
                         ready!(self.poll_payload(cx))?;
                     }
                     ready!(self.poll_out(cx))?;

@@ -172,31 +172,42 @@ impl AccessBuffer {
         }
     }
 
-    /// Passes the lines on, if the oldest has waited long enough (or the clock was set back).
+    /// Passes the lines on, if the oldest has waited long enough (or the clock was set back). Where the writer cannot keep
+    /// up, they stay here: there is room for more of them.
     pub fn flush_if_due(&mut self) {
         let waited = clock::wall().checked_sub(self.since);
-        if waited.is_none_or(|waited| waited > OLD) {
-            self.flush();
+        if waited.is_none_or(|waited| waited > OLD)
+            && let Some(full) = self.pass_on()
+        {
+            self.bytes = full.bytes;
+            self.lines = full.lines;
         }
     }
 
     /// Passes the lines on, or drops and counts them where the writer cannot keep up.
     pub fn flush(&mut self) {
-        let Some(way) = self.way.as_ref().filter(|_| self.lines > 0) else {
-            return;
-        };
+        let Some(mut full) = self.pass_on() else { return };
+        if let Some(way) = &self.way {
+            way.dropped.fetch_add(full.lines, Ordering::Relaxed);
+        }
+        full.bytes.clear();
+        self.bytes = full.bytes;
+    }
+
+    /// Hands the lines to the writer; answers them where it has no room.
+    fn pass_on(&mut self) -> Option<Full> {
+        let way = self.way.as_ref().filter(|_| self.lines > 0)?;
         let full = Full {
             bytes: std::mem::take(&mut self.bytes),
             lines: std::mem::take(&mut self.lines),
             home: way.home.clone(),
         };
         match way.queue.try_send(full) {
-            Ok(()) => self.bytes = way.empty.try_recv().unwrap_or_default(),
-            Err(TrySendError::Full(full) | TrySendError::Disconnected(full)) => {
-                way.dropped.fetch_add(full.lines, Ordering::Relaxed);
-                self.bytes = full.bytes;
-                self.bytes.clear();
+            Ok(()) => {
+                self.bytes = way.empty.try_recv().unwrap_or_default();
+                None
             }
+            Err(TrySendError::Full(full) | TrySendError::Disconnected(full)) => Some(full),
         }
     }
 

@@ -147,6 +147,22 @@ fn a_reader_that_stopped_makes_no_worker_wait_and_every_lost_line_is_counted() {
     assert_eq!(ids(&writes).len() as u64, kept);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_few_lines_stay_with_their_worker_while_the_writer_has_no_room() {
+    let (log, _writes, go) = blocked();
+    let mut buffer = log.buffer();
+    for _ in 0..QUEUE * 2 {
+        buffer.line(&record("a"));
+        tokio::time::advance(OLD + Duration::from_millis(1)).await;
+        buffer.flush_if_due();
+    }
+    assert_eq!(buffer.take_dropped(), 0);
+    assert!(buffer.lines >= QUEUE as u64 - 1, "{}", buffer.lines);
+    drop(go);
+    drop(buffer);
+    log.close();
+}
+
 #[test]
 fn the_end_does_not_wait_for_ever_for_a_reader_that_stopped() {
     let (log, writes, go) = blocked();

@@ -29,7 +29,7 @@ use records::Step;
 
 /// Ciphertext read at a time at most, and so the memory for it; also the largest handshake message (a chain of
 /// certificates) fits.
-const ARRIVING: usize = 384 * 1024;
+const ARRIVING: usize = 128 * 1024;
 /// Payload encrypted at a time at most.
 const PIECE: usize = 64 * 1024;
 /// What a record needs beyond its payload, and some more records around it.
@@ -96,10 +96,11 @@ impl Session {
         &self.tcp
     }
 
-    /// No byte lies here that the reader has not seen, not even a part of a record.
+    /// Nothing went wrong, and no byte lies here that the reader has not seen, not even a part of a record.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.arrived.is_empty() && self.opened.is_empty() && !self.holds && !self.closed
+        let holds_nothing = self.arrived.is_empty() && self.opened.is_empty() && !self.holds;
+        holds_nothing && !self.closed && self.failed.is_none()
     }
 
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -157,13 +158,13 @@ impl Session {
             }
             return Poll::Ready(Ok(()));
         }
-        if self.holds || !self.arrived.is_empty() {
+        if self.holds || self.failed.is_some() || !self.arrived.is_empty() {
             self.process_kept(room)?;
         }
         while room.filled().is_empty() && !self.closed {
             let arrived = self.poll_arrive(cx, room);
-            // What rustls has to say to what it read (no renegotiation, RFC 5746; a new key, RFC 8446 section 4.6.3)
-            // is sent at once: the other side may wait for it while we wait for its next byte.
+            // What rustls has to say to what it read (that there is no renegotiation, RFC 5746) is sent at once: the other
+            // side may wait for it while we wait for its next byte. A new key of ours comes with the next payload.
             if !self.leaving.is_empty()
                 && let Poll::Ready(Err(error)) = self.poll_leave(cx)
             {
