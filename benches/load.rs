@@ -209,6 +209,7 @@ async fn connection(load: Rc<Load>) {
             wrong => {
                 kept = None;
                 load.fail(wrong.map_or("no answer", |reply| reply.err().unwrap_or_default()), 1);
+                // Where a proxy is away for a moment, asking at once would only ask oftener.
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         }

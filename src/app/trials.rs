@@ -37,7 +37,7 @@ impl Trials {
     /// Starts the trials that are asked for.
     pub(super) fn begin(&self, happened: Vec<Happening>, kind: &Kind, plan: &Plan) {
         for (upstream, news) in happened {
-            let News::Try { number, connector } = news else {
+            let News::Try { number, client_config } = news else {
                 continue;
             };
             let Some(target) = plan.targets.iter().find(|target| target.name == upstream) else {
@@ -46,7 +46,7 @@ impl Trials {
             let request = terms::trial(kind, target);
             let (report, endpoint, peer) = (self.report.clone(), target.endpoint.clone(), Arc::clone(&target.peer));
             tokio::spawn(async move {
-                let trial = preflight::trial(&endpoint, &connector, &request, &peer);
+                let trial = preflight::trial(&endpoint, &client_config, &request, &peer);
                 let trial = tokio::time::timeout(BOUND, trial).await;
                 let trial = trial.unwrap_or_else(|_| Trial::late(&peer, BOUND));
                 // Nobody listens any more when the process ends.

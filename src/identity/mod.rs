@@ -34,7 +34,7 @@ pub struct Generation {
     /// The server may choose HTTP/2.
     pub offers_http2: bool,
     /// `None` towards an upstream in the clear.
-    pub connector: Option<Arc<ClientConfig>>,
+    pub client_config: Option<Arc<ClientConfig>>,
     /// How often the other side has refused it since somebody looked.
     refusals: AtomicU64,
     /// It answered as servers do that refuse a certificate in HTTP.
@@ -62,7 +62,7 @@ impl Generation {
             identity,
             not_after,
             offers_http2: config.alpn_protocols.iter().any(|protocol| protocol == b"h2"),
-            connector: Some(Arc::new(config)),
+            client_config: Some(Arc::new(config)),
             refusals: AtomicU64::new(0),
             doubted: AtomicBool::new(false),
             gives_way: AtomicBool::new(false),
@@ -79,7 +79,7 @@ impl Generation {
             identity: None,
             not_after: None,
             offers_http2: false,
-            connector: None,
+            client_config: None,
             refusals: AtomicU64::new(0),
             doubted: AtomicBool::new(false),
             gives_way: AtomicBool::new(false),

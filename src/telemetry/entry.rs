@@ -45,7 +45,9 @@ fn json(record: &Record<'_>, now: Duration, stamp: &mut Stamp, line: &mut Vec<u8
     line.extend_from_slice(level(record).as_bytes());
     line.extend_from_slice(b"\",\"message\":\"request\"");
     fields(record, |name, value| {
-        line.extend_from_slice(name.in_json.as_bytes());
+        line.extend_from_slice(b",\"");
+        line.extend_from_slice(name.as_bytes());
+        line.extend_from_slice(b"\":");
         match value {
             Value::Text(text) => {
                 line.push(b'"');
@@ -69,7 +71,6 @@ fn text(record: &Record<'_>, now: Duration, stamp: &mut Stamp, line: &mut Vec<u8
     Value::Millis(record.duration).write(line);
     line.extend_from_slice(b"ms");
     fields(record, |name, value| {
-        let name = name.plain;
         if matches!(
             name,
             "http.request.method" | "http.route" | "http.response.status_code" | "duration_ms"
@@ -86,22 +87,6 @@ fn text(record: &Record<'_>, now: Duration, stamp: &mut Stamp, line: &mut Vec<u8
 
 fn template<'a>(record: &Record<'a>) -> &'a [u8] {
     record.meter.map_or(b"_", |meter| meter.template().as_bytes())
-}
-
-/// A field's name, plain and as it stands in JSON.
-#[derive(Clone, Copy)]
-struct Key {
-    plain: &'static str,
-    in_json: &'static str,
-}
-
-macro_rules! key {
-    ($name:literal) => {
-        Key {
-            plain: $name,
-            in_json: concat!(",\"", $name, "\":"),
-        }
-    };
 }
 
 enum Value<'a> {
@@ -132,40 +117,40 @@ impl Value<'_> {
 }
 
 /// The fields in the order of the line; what there is nothing to say about is left out.
-fn fields<'a>(record: &Record<'a>, mut put: impl FnMut(Key, Value<'a>)) {
-    let mut some = |name: Key, text: Option<&'a [u8]>| {
+fn fields<'a>(record: &Record<'a>, mut put: impl FnMut(&str, Value<'a>)) {
+    let mut some = |name: &str, text: Option<&'a [u8]>| {
         if let Some(text) = text.filter(|text| !text.is_empty()) {
             put(name, Value::Text(text));
         }
     };
-    some(key!("request_id"), Some(record.request_id));
-    some(key!("trace_id"), Some(record.trace_id));
-    some(key!("http.request.method"), Some(record.method.as_bytes()));
-    some(key!("http.route"), Some(template(record)));
-    some(key!("route"), record.meter.map(|meter| meter.name().as_bytes()));
-    some(key!("leg"), record.meter.map(|meter| meter.leg().as_bytes()));
-    some(key!("unit"), record.unit.map(str::as_bytes));
-    some(key!("mode"), record.mode.map(str::as_bytes));
-    some(key!("fallback"), record.fallback.map(str::as_bytes));
-    some(key!("upstream"), record.upstream.map(str::as_bytes));
-    put(key!("http.response.status_code"), Value::Number(record.status.into()));
-    put(key!("duration_ms"), Value::Millis(record.duration));
+    some("request_id", Some(record.request_id));
+    some("trace_id", Some(record.trace_id));
+    some("http.request.method", Some(record.method.as_bytes()));
+    some("http.route", Some(template(record)));
+    some("route", record.meter.map(|meter| meter.name().as_bytes()));
+    some("leg", record.meter.map(|meter| meter.leg().as_bytes()));
+    some("unit", record.unit.map(str::as_bytes));
+    some("mode", record.mode.map(str::as_bytes));
+    some("fallback", record.fallback.map(str::as_bytes));
+    some("upstream", record.upstream.map(str::as_bytes));
+    put("http.response.status_code", Value::Number(record.status.into()));
+    put("duration_ms", Value::Millis(record.duration));
     if let Some(time) = record.first_byte {
-        put(key!("first_byte_ms"), Value::Millis(time));
+        put("first_byte_ms", Value::Millis(time));
     }
-    put(key!("attempts"), Value::Number(record.attempts.into()));
-    put(key!("reused"), Value::Flag(record.reused));
-    put(key!("generation"), Value::Number(record.generation));
-    put(key!("request_bytes"), Value::Number(record.request_bytes));
-    put(key!("reply_bytes"), Value::Number(record.reply_bytes));
+    put("attempts", Value::Number(record.attempts.into()));
+    put("reused", Value::Flag(record.reused));
+    put("generation", Value::Number(record.generation));
+    put("request_bytes", Value::Number(record.request_bytes));
+    put("reply_bytes", Value::Number(record.reply_bytes));
     if let Some(code) = record.code {
-        put(key!("error.type"), Value::Text(code.as_str().as_bytes()));
+        put("error.type", Value::Text(code.as_str().as_bytes()));
     }
     if let Some(detail) = record.detail {
-        put(key!("detail"), Value::Text(detail.as_bytes()));
+        put("detail", Value::Text(detail.as_bytes()));
     }
     if record.aborted {
-        put(key!("aborted"), Value::Flag(true));
+        put("aborted", Value::Flag(true));
     }
 }
 

@@ -13,10 +13,15 @@ use std::io::{self, Write};
 /// Masks identifiers in place. One pass over the bytes; only runs of digits are looked at closely.
 pub fn mask(text: &mut [u8]) {
     let mut at = 0;
-    while let Some(offset) = text[at..].iter().position(u8::is_ascii_digit) {
-        let first = at + offset;
-        let run = text[first..].iter().position(|b| !b.is_ascii_digit());
-        at = run.map_or(text.len(), |run| first + run);
+    while at < text.len() {
+        if !text[at].is_ascii_digit() {
+            at += 1;
+            continue;
+        }
+        let first = at;
+        while text.get(at).is_some_and(u8::is_ascii_digit) {
+            at += 1;
+        }
         let end = match at - first {
             4 if letters(text, at) >= 2 => at + 2,
             6 => at,

@@ -74,7 +74,7 @@ pub(super) async fn logon(settings: &DeliusLogon, user: &str, place: Place) -> R
     generation.check_dates(clock::unix_seconds()).map_err(of_fault)?;
     let target = format!("{}{}", place.base_path, settings.path);
     let request = request::delius_logon(target, place.host, user);
-    let reply = exchange(&place.endpoint, generation.connector.as_ref(), request).await;
+    let reply = exchange(&place.endpoint, generation.client_config.as_ref(), request).await;
     let reply = reply.map_err(|fault| {
         if fault.code == Code::IdentityRejected {
             generation.refused();
@@ -122,17 +122,17 @@ impl Connector {
         };
         let sight = store::look(files);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((mark, connector)) = known.as_ref()
+        if let Some((mark, client_config)) = known.as_ref()
             && *mark == sight.mark
         {
-            return Ok(connector.clone());
+            return Ok(client_config.clone());
         }
         let unusable = |error: &dyn std::fmt::Display| Trouble::new(Kind::Files, error.to_string());
         let believed = store::believed(&sight, &settings.trust, None).map_err(|error| unusable(&error))?;
         let config = tls::client_config(None, &believed.trusted, settings.tls_min, false);
-        let connector = Arc::new(config.map_err(|error| unusable(&error))?);
-        *known = Some((sight.mark, connector.clone()));
-        Ok(connector)
+        let client_config = Arc::new(config.map_err(|error| unusable(&error))?);
+        *known = Some((sight.mark, client_config.clone()));
+        Ok(client_config)
     }
 
     /// After a failure: the system's roots may have been renewed, and a session may be worth nothing to the other side.
@@ -143,14 +143,14 @@ impl Connector {
 
 pub(super) async fn exchange(
     endpoint: &Endpoint,
-    connector: Option<&Arc<ClientConfig>>,
+    client_config: Option<&Arc<ClientConfig>>,
     request: Request,
 ) -> Result<Reply, Fault> {
-    let dialled = dial::dial(endpoint, connector).await;
+    let dialled = dial::dial(endpoint, client_config).await;
     let (stream, secured) = dialled.map_err(|DialError { fault, .. }| fault)?;
     let peer = endpoint.to_string();
     let http2 = secured.is_some_and(|secured| secured.http2);
-    let request = written(request, connector.is_some(), http2, &peer)?;
+    let request = written(request, client_config.is_some(), http2, &peer)?;
     let broken = |error: &hyper::Error| broken(error, &peer);
     if http2 {
         let shaken = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;

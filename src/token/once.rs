@@ -90,7 +90,7 @@ pub async fn of_server(token: &Token, settings: &ClientCredentials, client: &Cli
 pub async fn of_logon(
     (token, settings): (&Token, &DeliusLogon),
     endpoint: &Endpoint,
-    connector: Option<&Arc<ClientConfig>>,
+    client_config: Option<&Arc<ClientConfig>>,
     (host, base_path): (String, &str),
 ) -> Once {
     let user = match &settings.user_file {
@@ -101,7 +101,11 @@ pub async fn of_logon(
         None => Zeroizing::new(flight::NATIONAL_USER.to_owned()),
     };
     let request = request::delius_logon(format!("{base_path}{}", settings.path), host, &user);
-    let asked = async { ask::exchange(endpoint, connector, request).await.map_err(ask::of_fault) };
+    let asked = async {
+        ask::exchange(endpoint, client_config, request)
+            .await
+            .map_err(ask::of_fault)
+    };
     let read = |reply: &Reply| reply::of_logon(reply, &endpoint.to_string(), clock::unix_seconds());
     once(token.timeout, asked, read).await
 }

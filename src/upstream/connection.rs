@@ -47,7 +47,7 @@ impl Connection {
     /// # Errors
     /// [`DialError`]; nothing of a request has been sent.
     pub async fn dial(target: &Target, generation: &Arc<Generation>) -> Result<Dialled, DialError> {
-        let mut dialled = dial::dial(&target.endpoint, generation.connector.as_ref()).await;
+        let mut dialled = dial::dial(&target.endpoint, generation.client_config.as_ref()).await;
         if let Err(error) = &mut dialled {
             error.fault = named(error.fault.clone(), generation);
         }

@@ -2,7 +2,7 @@
 //!
 //! A bare LF, or a first byte that no message begins with, is an error at once and not after a timeout.
 
-use memchr::memchr_iter;
+use memchr::memchr;
 
 use super::head::{Bounds, HeadError, is_token};
 
@@ -21,9 +21,8 @@ impl EndFinder {
     /// # Errors
     /// As soon as what has arrived can no longer become an acceptable head: a bare LF at once, not after a timeout.
     pub fn find(&mut self, buffer: &[u8], bounds: &Bounds) -> Result<Option<usize>, HeadError> {
-        let first = self.seen;
-        for offset in memchr_iter(b'\n', &buffer[first..]) {
-            let lf = first + offset;
+        while let Some(offset) = memchr(b'\n', &buffer[self.seen..]) {
+            let lf = self.seen + offset;
             if lf == 0 || buffer[lf - 1] != b'\r' || lf - 1 < self.line_start {
                 return Err(HeadError::BareLf);
             }

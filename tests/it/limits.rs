@@ -436,7 +436,8 @@ fn a_caller_that_takes_nothing_is_not_read_for_and_its_time_runs_out() {
             for _ in 0..40 {
                 conn.write("x".repeat(100_000));
             }
-            // Then a little, again and again: each would be a sign of life.
+            // Then a little, again and again: each would be a sign of life. The pause keeps the pieces small, which is
+            // what this upstream is for; it ends when the sidecar leaves.
             let piece = "x".repeat(250);
             for _ in 0..100_000 {
                 conn.write(&piece);

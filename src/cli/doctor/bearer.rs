@@ -45,8 +45,8 @@ pub(super) async fn with_token(
         Way::Clear => preflight::in_the_clear(&ground.endpoint, &request, &ground.peer).await,
         Way::Tls(_, trusted) => match tls::client_config(ground.bundle, trusted, ground.tls_min, false) {
             Ok(config) => {
-                let connector = Arc::new(config);
-                preflight::trial(&ground.endpoint, &connector, &request, &ground.peer).await
+                let client_config = Arc::new(config);
+                preflight::trial(&ground.endpoint, &client_config, &request, &ground.peer).await
             }
             Err(error) => {
                 lines.fail(CHECK, error.to_string(), "a usable identity and trust", "see above");

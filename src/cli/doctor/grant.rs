@@ -91,7 +91,7 @@ pub(super) async fn of_logon(
         lines.skip(CHECK, "there is no user to log on");
         return None;
     }
-    let connector = match way {
+    let client_config = match way {
         Way::None(why) => {
             lines.skip(CHECK, format!("upstream {}: {why}", settings.upstream));
             return None;
@@ -108,7 +108,7 @@ pub(super) async fn of_logon(
     let token = patient(args, token);
     let host = String::from_utf8_lossy(&ground.host).into_owned();
     let place = (host, ground.base_path.as_str());
-    let once = once::of_logon((&token, settings), &ground.endpoint, connector.as_ref(), place).await;
+    let once = once::of_logon((&token, settings), &ground.endpoint, client_config.as_ref(), place).await;
     match &once.token {
         Ok(got) => {
             came(ground, &once, lines);

@@ -107,14 +107,14 @@ async fn round(args: &DoctorArgs, settings: &Settings, name: &str, upstream: &Up
             "the upstream's name cannot be verified; run `doctor` without --refusals",
         ));
     };
-    let connector = |shown: Option<&Bundle>| {
+    let client_config = |shown: Option<&Bundle>| {
         tls::client_config(shown, &trusted, upstream.tls_min, false)
             .map(Arc::new)
             .map_err(|error| error.to_string())
     };
-    let over_tls = async |shown: Option<&Bundle>| match connector(shown) {
-        Ok(connector) => {
-            let trial = preflight::trial(&ground.endpoint, &connector, &ground.request, &ground.peer).await;
+    let over_tls = async |shown: Option<&Bundle>| match client_config(shown) {
+        Ok(client_config) => {
+            let trial = preflight::trial(&ground.endpoint, &client_config, &ground.request, &ground.peer).await;
             judge(&trial, true)
         }
         Err(reason) => Outcome::NotTried(reason),

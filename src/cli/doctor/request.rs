@@ -84,8 +84,8 @@ async fn ask(ground: &Ground<'_>, seen: &Seen, trusted: &Trusted, now: i64, line
             return;
         }
     };
-    let connector = Arc::new(config);
-    let trial = preflight::trial(&ground.endpoint, &connector, &ground.request, &ground.peer).await;
+    let client_config = Arc::new(config);
+    let trial = preflight::trial(&ground.endpoint, &client_config, &ground.request, &ground.peer).await;
     let expected = format!("an answer to {}", ground.request);
     if !seen.asked_for_certificate && ground.bundle.is_some() && refused_unasked(&trial) {
         let end = match trial.status {

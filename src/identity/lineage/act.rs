@@ -133,8 +133,8 @@ impl Lineage {
                 // A session store of its own: nothing of a trial goes on.
                 match tls::client_config(pair.map(|pair| &pair.bundle), &believed.trusted, tls_min, http2) {
                     Ok(config) => {
-                        let connector = Arc::new(config);
-                        news.push(News::Try { number, connector });
+                        let client_config = Arc::new(config);
+                        news.push(News::Try { number, client_config });
                         return;
                     }
                     Err(error) => Verdict::Unreachable(error.to_string()),

@@ -32,7 +32,10 @@ pub enum News {
     /// Something new was found and is not fit; what is in use stays.
     Refused { source: Source, reason: String },
     /// To be tried against the other side.
-    Try { number: u64, connector: Arc<ClientConfig> },
+    Try {
+        number: u64,
+        client_config: Arc<ClientConfig>,
+    },
     /// A trial did not pass.
     NotPassed {
         number: u64,

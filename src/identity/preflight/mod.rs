@@ -81,8 +81,8 @@ pub struct Trial {
 }
 
 /// Dials anew with this certificate, asks, and judges. `peer` names the other side in sentences.
-pub async fn trial(endpoint: &Endpoint, connector: &Arc<ClientConfig>, request: &Request, peer: &str) -> Trial {
-    let (mut stream, secured) = match dial::dial(endpoint, Some(connector)).await {
+pub async fn trial(endpoint: &Endpoint, client_config: &Arc<ClientConfig>, request: &Request, peer: &str) -> Trial {
+    let (mut stream, secured) = match dial::dial(endpoint, Some(client_config)).await {
         Ok(dialled) => dialled,
         Err(error) if error.handshake == Some(tls::Failure::ServerRevoked) => {
             return Trial {

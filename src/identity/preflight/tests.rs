@@ -148,7 +148,7 @@ enum Then {
 }
 
 /// Serves one connection; the trial of it.
-async fn tried(server: ServerConfig, then: Then, connector: &Arc<ClientConfig>, request: &Request) -> Trial {
+async fn tried(server: ServerConfig, then: Then, client_config: &Arc<ClientConfig>, request: &Request) -> Trial {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = endpoint(listener.local_addr().unwrap().port());
     let acceptor = TlsAcceptor::from(Arc::new(server));
@@ -180,7 +180,7 @@ async fn tried(server: ServerConfig, then: Then, connector: &Arc<ClientConfig>, 
         std::future::pending().await
     };
     tokio::select! {
-        seen = trial(&endpoint, connector, request, "ndh:8443") => seen,
+        seen = trial(&endpoint, client_config, request, "ndh:8443") => seen,
         () = serving => unreachable!("the server outlives the trial"),
     }
 }
